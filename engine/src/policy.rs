@@ -1,0 +1,83 @@
+//! Cedar: loading policies, the entities that a question touches, and the answer.
+//!
+//! Every question is asked on a slice: the few entities that it touches, complete in the sense that
+//! whatever a validated policy can reach from principal, resource and context is in it. Any policy
+//! that errors means deny; Cedar alone would skip it, a `forbid` too.
+
+mod authorize;
+mod evaluate;
+mod load;
+mod slice;
+
+pub use evaluate::{AccessRequest, DenyReason, Evaluation, RequestError};
+pub use load::{PolicyError, PolicyErrors, PolicyFile, PolicySources};
+pub use slice::{EntitySource, Hints, Slice, Unknown};
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use cedar_policy::{Authorizer as CedarAuthorizer, EntityUid, PolicySet, Schema};
+
+/// A validated set of policies. Cloning it is O(1); a set is replaced whole or not at all.
+#[derive(Debug, Clone)]
+pub struct Policies {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    schema: Schema,
+    /// By action, then principal type and resource type: only the policies whose scope can match.
+    /// Cedar's scope-based slicing theorem makes this sound; it saves the evaluation of all others.
+    environments: HashMap<String, Vec<Environment>>,
+    hints: Hints,
+    ids: Vec<String>,
+    version: String,
+    authorizer: CedarAuthorizer,
+}
+
+/// One kind of question: who, does what, on what.
+#[derive(Debug)]
+struct Environment {
+    principal_type: String,
+    resource_type: String,
+    action: EntityUid,
+    policies: PolicySet,
+    /// Whether a `forbid` among them looks at the time by itself.
+    timed_forbid: bool,
+    /// The permits among them that look at the time by themselves.
+    timed_permits: BTreeSet<String>,
+}
+
+impl Policies {
+    /// The ids of all policies, sorted.
+    #[must_use]
+    pub fn ids(&self) -> &[String] {
+        &self.inner.ids
+    }
+
+    /// What names this very set: SHA-256 over schema and policies, in hexadecimal digits.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.inner.version
+    }
+
+    /// The schema.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.inner.schema
+    }
+
+    fn environment(&self, principal_type: &str, action: &str, resource_type: &str) -> Option<&Environment> {
+        self.inner.environments.get(action)?.iter().find(|environment| {
+            environment.principal_type == principal_type && environment.resource_type == resource_type
+        })
+    }
+
+    fn has_action(&self, action: &str) -> bool {
+        self.inner.environments.contains_key(action)
+    }
+}
+
+#[cfg(test)]
+mod tests;

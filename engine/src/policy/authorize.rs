@@ -1,0 +1,101 @@
+//! Who may give which command.
+
+use cedar_policy::{Context, Decision, RestrictedExpression};
+
+use super::Policies;
+use super::evaluate::{Verdict, datetime};
+use super::slice::{Built, Slice, SliceError, Slicer, Type, uid};
+use crate::decide::{Authorization, Authorizer, Fact, Question, Resource};
+use crate::directory::Directory;
+use crate::domain::{SiteId, Timestamp};
+
+impl Authorizer for Policies {
+    fn authorize(&self, directory: &Directory, question: &Question<'_>, now: Timestamp) -> Authorization {
+        let verdict = match self.question(directory, question, now) {
+            Ok(Some(verdict)) => verdict,
+            // Nobody of that name, or nothing that the schema lets meet: no policy is about it.
+            Ok(None) => {
+                Verdict { decision: Decision::Deny, determining_policies: Vec::new(), errors: Vec::new() }
+            }
+            Err(SliceError(message)) => {
+                Verdict { decision: Decision::Deny, determining_policies: Vec::new(), errors: vec![message] }
+            }
+        };
+        Authorization {
+            allowed: verdict.decision == Decision::Allow,
+            determining_policies: verdict.determining_policies,
+            errors: verdict.errors,
+        }
+    }
+}
+
+impl Policies {
+    fn question(
+        &self,
+        directory: &Directory,
+        question: &Question<'_>,
+        now: Timestamp,
+    ) -> Built<Option<Verdict>> {
+        let types = (question.principal.parts().0, resource_type(&question.resource).name());
+        let Some(environment) = self.environment(types.0, question.action, types.1) else {
+            return Ok(None);
+        };
+        let mut slicer = Slicer::new(directory, &self.inner.hints);
+        let site = slicer.site_of_resource(&question.resource);
+        let Some(principal) = slicer.principal(question.principal, site.as_ref().map(SiteId::as_str))? else {
+            return Ok(None);
+        };
+        let resource = slicer.resource(&question.resource)?;
+        let mut context = vec![("now".to_owned(), datetime(now))];
+        for (name, fact) in &question.context {
+            context.push(((*name).to_owned(), expression(&mut slicer, directory, fact)?));
+        }
+        let context = Context::from_pairs(context).map_err(|error| SliceError(error.to_string()))?;
+        let slice = Slice { principal, resource, entities: slicer.entities, coverage: None };
+        Ok(Some(self.ask(environment, slice, context)))
+    }
+}
+
+fn resource_type(resource: &Resource) -> Type {
+    match resource {
+        Resource::Company(_) => Type::Company,
+        Resource::EndUser(..) => Type::EndUser,
+        Resource::Installer(_) => Type::Installer,
+        Resource::Site(_) => Type::Site,
+        Resource::Device(_) => Type::Device,
+        Resource::Invite(_) => Type::Invite,
+        Resource::Application(_) => Type::PermissionApplication,
+        Resource::Ticket(_) => Type::ResetTicket,
+        Resource::Grant(_) => Type::Grant,
+    }
+}
+
+/// A fact as Cedar sees it; the entities that it names go into the slice.
+fn expression(slicer: &mut Slicer<'_>, directory: &Directory, fact: &Fact) -> Built<RestrictedExpression> {
+    let texts = |texts: &[String]| {
+        RestrictedExpression::new_set(texts.iter().cloned().map(RestrictedExpression::new_string))
+    };
+    Ok(match fact {
+        Fact::Text(text) => RestrictedExpression::new_string(text.clone()),
+        Fact::Flag(flag) => RestrictedExpression::new_bool(*flag),
+        Fact::Texts(values) => texts(values),
+        Fact::Company(id) => {
+            RestrictedExpression::new_entity_uid(slicer.resource(&Resource::Company(id.clone()))?)
+        }
+        Fact::EndUser(id) => {
+            let contacts = directory.end_user(id.as_str()).map(|end_user| end_user.contacts.clone());
+            RestrictedExpression::new_entity_uid(slicer.end_user(id.as_str(), &contacts.unwrap_or_default())?)
+        }
+        Fact::Installer(id) => match directory.installer(id.as_str()) {
+            Some(record) => RestrictedExpression::new_entity_uid(slicer.installer(id, record, None)?),
+            None => RestrictedExpression::new_entity_uid(uid(Type::Installer, id.as_str())?),
+        },
+        Fact::Devices(devices) => {
+            let devices: Vec<_> = devices
+                .iter()
+                .map(|device| slicer.device(device).map(RestrictedExpression::new_entity_uid))
+                .collect::<Built<_>>()?;
+            RestrictedExpression::new_set(devices)
+        }
+    })
+}

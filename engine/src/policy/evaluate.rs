@@ -1,0 +1,306 @@
+//! A check: may this principal do this now?
+
+use cedar_policy::{Context, Decision, Entities, Request, RestrictedExpression};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::slice::{EntitySource, Slice, Unknown};
+use super::{Environment, Policies};
+use crate::command::Command;
+use crate::directory::{Coverage, Revision};
+use crate::domain::{Timestamp, Uid};
+
+/// A question: may this principal do this on that?
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessRequest {
+    /// Who wants to act.
+    pub principal: Uid,
+    /// The action's name.
+    pub action: String,
+    /// On what.
+    pub resource: Uid,
+    /// What else is known about the try, by the names in the schema. `now` and `grant` are the engine's own.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub context: Map<String, Value>,
+    /// The answer must know at least this revision; it is `stale` otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<Revision>,
+}
+
+impl AccessRequest {
+    /// The question whether `principal` may do `action` on `resource`.
+    #[must_use]
+    pub fn new(principal: Uid, action: &str, resource: Uid) -> Self {
+        Self { principal, action: action.to_owned(), resource, context: Map::new(), at_least: None }
+    }
+}
+
+/// Why a request is not a question. Code `invalid`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The context names something that only the engine knows.
+    #[error("`{0}` in the context is the engine's own")]
+    Reserved(&'static str),
+    /// The context does not fit the schema.
+    #[error("the context does not fit the schema: {0}")]
+    Context(String),
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Evaluation {
+    /// Allow or deny.
+    #[serde(serialize_with = "decision_name")]
+    pub decision: Decision,
+    /// The ids of the policies that decided, sorted.
+    pub determining_policies: Vec<String>,
+    /// What policies ran into. Not empty: deny.
+    pub errors: Vec<String>,
+    /// With allow: from this moment on the answer may be another. `None`: no end, while nothing changes.
+    pub valid_until: Option<Timestamp>,
+    /// The revision on which the answer was computed.
+    pub revision: Revision,
+    /// With deny: why.
+    pub reason: Option<DenyReason>,
+    /// The policies that were asked.
+    #[serde(skip)]
+    pub policy_version: String,
+}
+
+impl Evaluation {
+    /// Whether the decision is allow.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        self.decision == Decision::Allow
+    }
+}
+
+fn decision_name<S: serde::Serializer>(decision: &Decision, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match decision {
+        Decision::Allow => "allow",
+        Decision::Deny => "deny",
+    })
+}
+
+/// Why a check was denied: a stable code for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DenyReason {
+    /// There never was a grant for this company, permission and resource.
+    NoGrant,
+    /// There was a grant, and none is live.
+    GrantEnded,
+    /// A `forbid` decided.
+    Forbidden,
+    /// The principal is not known.
+    UnknownPrincipal,
+    /// The resource is not known.
+    UnknownResource,
+    /// There is no such action.
+    UnknownAction,
+    /// A policy ran into an error.
+    PolicyError,
+    /// The answer would not know what it was asked to know.
+    Stale,
+    /// No policy permits it, and none of the other reasons holds.
+    NotPermitted,
+}
+
+impl DenyReason {
+    /// The code as text.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoGrant => "no_grant",
+            Self::GrantEnded => "grant_ended",
+            Self::Forbidden => "forbidden",
+            Self::UnknownPrincipal => "unknown_principal",
+            Self::UnknownResource => "unknown_resource",
+            Self::UnknownAction => "unknown_action",
+            Self::PolicyError => "policy_error",
+            Self::Stale => "stale",
+            Self::NotPermitted => "not_permitted",
+        }
+    }
+}
+
+/// What Cedar answered, before reasons.
+pub(super) struct Verdict {
+    pub(super) decision: Decision,
+    pub(super) determining_policies: Vec<String>,
+    pub(super) errors: Vec<String>,
+}
+
+impl Policies {
+    /// Answers `request` from what `source` knows at `revision`, at `now`. Pure. Its cost does not
+    /// depend on how many grants, sites or people there are.
+    ///
+    /// # Errors
+    /// When the request is not a question; a denial is an answer.
+    pub fn evaluate(
+        &self,
+        source: &dyn EntitySource,
+        revision: Revision,
+        request: &AccessRequest,
+        now: Timestamp,
+    ) -> Result<Evaluation, RequestError> {
+        for reserved in ["now", "grant"] {
+            if request.context.contains_key(reserved) {
+                return Err(RequestError::Reserved(reserved));
+            }
+        }
+        let deny =
+            |reason| Ok(self.answer(Decision::Deny, Vec::new(), Vec::new(), None, revision, Some(reason)));
+        if request.at_least.is_some_and(|wanted| wanted > revision) {
+            return deny(DenyReason::Stale);
+        }
+        let slice = match source.slice(
+            &request.principal,
+            &request.action,
+            &request.resource,
+            &self.inner.hints,
+            now,
+        ) {
+            Ok(slice) => slice,
+            Err(Unknown::Principal) => return deny(DenyReason::UnknownPrincipal),
+            Err(Unknown::Resource) => return deny(DenyReason::UnknownResource),
+        };
+        if !self.has_action(&request.action)
+            || Command::NAMES.contains(&request.action.as_str())
+            || request.action == "keepAsking"
+        {
+            return deny(DenyReason::UnknownAction);
+        }
+        let coverage = slice.coverage;
+        let types = (request.principal.type_name(), request.resource.type_name());
+        let Some(environment) = self.environment(types.0, &request.action, types.1) else {
+            return deny(without_forbid(coverage));
+        };
+        let context = self.context(environment, request, coverage, now)?;
+        let verdict = self.ask(environment, slice, context);
+        let allowed = verdict.decision == Decision::Allow;
+        let reason = if allowed {
+            None
+        } else if !verdict.errors.is_empty() {
+            Some(DenyReason::PolicyError)
+        } else if !verdict.determining_policies.is_empty() {
+            Some(DenyReason::Forbidden)
+        } else {
+            Some(without_forbid(coverage))
+        };
+        let valid_until = allowed.then(|| valid_until(environment, &verdict, coverage, now)).flatten();
+        let Verdict { decision, determining_policies, errors } = verdict;
+        Ok(self.answer(decision, determining_policies, errors, valid_until, revision, reason))
+    }
+
+    fn answer(
+        &self,
+        decision: Decision,
+        determining_policies: Vec<String>,
+        errors: Vec<String>,
+        valid_until: Option<Timestamp>,
+        revision: Revision,
+        reason: Option<DenyReason>,
+    ) -> Evaluation {
+        let policy_version = self.version().to_owned();
+        Evaluation { decision, determining_policies, errors, valid_until, revision, reason, policy_version }
+    }
+
+    fn context(
+        &self,
+        environment: &Environment,
+        request: &AccessRequest,
+        coverage: Option<Coverage>,
+        now: Timestamp,
+    ) -> Result<Context, RequestError> {
+        let bad = |error: &dyn std::fmt::Display| RequestError::Context(error.to_string());
+        let until = match coverage {
+            Some(Coverage::Live { until }) => Some(until),
+            Some(Coverage::Never | Coverage::Over) | None => None,
+        };
+        if !request.context.is_empty() {
+            // The schema says how the caller's JSON is read; the engine's own values go the same way.
+            let mut whole = request.context.clone();
+            whole.insert("now".to_owned(), Value::String(now.to_string()));
+            if let Some(until) = until {
+                let mut grant =
+                    Map::from_iter([("permission".to_owned(), Value::String(request.action.clone()))]);
+                grant.extend(until.map(|until| ("until".to_owned(), Value::String(until.to_string()))));
+                whole.insert("grant".to_owned(), Value::Object(grant));
+            }
+            let schema = Some((&self.inner.schema, &environment.action));
+            return Context::from_json_value(Value::Object(whole), schema).map_err(|error| bad(&error));
+        }
+        let mut own = vec![("now".to_owned(), datetime(now))];
+        if let Some(until) = until {
+            let mut fields =
+                vec![("permission".to_owned(), RestrictedExpression::new_string(request.action.clone()))];
+            fields.extend(until.map(|until| ("until".to_owned(), datetime(until))));
+            let record = RestrictedExpression::new_record(fields).map_err(|error| bad(&error))?;
+            own.push(("grant".to_owned(), record));
+        }
+        Context::from_pairs(own).map_err(|error| bad(&error))
+    }
+
+    /// Asks Cedar. An error of any policy turns the answer into a denial.
+    pub(super) fn ask(&self, environment: &Environment, slice: Slice, context: Context) -> Verdict {
+        let failed = |message: String| Verdict {
+            decision: Decision::Deny,
+            determining_policies: Vec::new(),
+            errors: vec![message],
+        };
+        let entities = match Entities::from_entities(slice.entities, None) {
+            Ok(entities) => entities,
+            Err(error) => return failed(error.to_string()),
+        };
+        let request =
+            Request::new(slice.principal, environment.action.clone(), slice.resource, context, None);
+        let request = match request {
+            Ok(request) => request,
+            Err(error) => return failed(error.to_string()),
+        };
+        let response = self.inner.authorizer.is_authorized(&request, &environment.policies, &entities);
+        let mut determining_policies: Vec<String> =
+            response.diagnostics().reason().map(ToString::to_string).collect();
+        determining_policies.sort();
+        let mut errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
+        errors.sort();
+        let decision = if errors.is_empty() { response.decision() } else { Decision::Deny };
+        if response.decision() != decision {
+            determining_policies.clear();
+        }
+        Verdict { decision, determining_policies, errors }
+    }
+}
+
+/// A moment as Cedar's `datetime`.
+pub(super) fn datetime(moment: Timestamp) -> RestrictedExpression {
+    RestrictedExpression::new_datetime(moment.to_string())
+}
+
+/// Why it is denied when no `forbid` decided and nothing failed.
+fn without_forbid(coverage: Option<Coverage>) -> DenyReason {
+    match coverage {
+        Some(Coverage::Never) => DenyReason::NoGrant,
+        Some(Coverage::Over) => DenyReason::GrantEnded,
+        Some(Coverage::Live { .. }) | None => DenyReason::NotPermitted,
+    }
+}
+
+/// Until when an allow holds if nothing changes but time: to the end of what grants give; not beyond
+/// this moment when a policy that decides looks at the time in a way of its own.
+fn valid_until(
+    environment: &Environment,
+    verdict: &Verdict,
+    coverage: Option<Coverage>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let timed = environment.timed_forbid
+        || verdict.determining_policies.iter().any(|id| environment.timed_permits.contains(id));
+    match coverage {
+        _ if timed => Some(now),
+        Some(Coverage::Live { until }) => until,
+        Some(Coverage::Never | Coverage::Over) | None => None,
+    }
+}

@@ -1,0 +1,392 @@
+//! From files to a validated set of policies.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use cedar_policy::{
+    ActionConstraint, Authorizer, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
+    ResourceConstraint, Schema, ValidationMode, Validator,
+};
+use miette::Diagnostic;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::slice::Hints;
+use super::{Environment, Inner, Policies};
+use crate::command::Command;
+
+/// A file, as text.
+#[derive(Debug, Clone)]
+pub struct PolicyFile {
+    /// Its name, for messages.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// What a folder of policies holds. Reading the folder is for the edges.
+#[derive(Debug, Clone, Default)]
+pub struct PolicySources {
+    /// The schema; without one, the shipped schema counts.
+    pub schema: Option<PolicyFile>,
+    /// The `.cedar` files.
+    pub policies: Vec<PolicyFile>,
+}
+
+/// One thing wrong with the policies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyError {
+    /// The file.
+    pub file: String,
+    /// Line and column, from 1, where they are known.
+    pub place: Option<(usize, usize)>,
+    /// What is wrong.
+    pub message: String,
+    /// What would help, where Cedar knows.
+    pub help: Option<String>,
+}
+
+/// Everything wrong with the policies: never empty. Code `policy_invalid`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct PolicyErrors(pub Vec<PolicyError>);
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Some((line, column)) => write!(f, "{}:{line}:{column}: {}", self.file, self.message)?,
+            None => write!(f, "{}: {}", self.file, self.message)?,
+        }
+        match &self.help {
+            Some(help) => write!(f, " (help: {help})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for PolicyErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+/// How many dereferences a policy may chain: a slice holds what is reached by so many.
+const LEVEL: u32 = 2;
+
+impl PolicySources {
+    /// The schema and policies that come with Consentry.
+    #[must_use]
+    pub fn shipped() -> Self {
+        let file = |name: &str, text: &str| PolicyFile { name: name.to_owned(), text: text.to_owned() };
+        macro_rules! shipped {
+            ($($name:literal),*) => {
+                vec![$(file(concat!("policies/", $name), include_str!(concat!("../../../policies/", $name)))),*]
+            };
+        }
+        Self {
+            schema: Some(shipped_schema()),
+            policies: shipped!(
+                "access.cedar",
+                "directory.cedar",
+                "grant.cedar",
+                "invite.cedar",
+                "permission_application.cedar",
+                "reset_ticket.cedar"
+            ),
+        }
+    }
+}
+
+fn shipped_schema() -> PolicyFile {
+    PolicyFile {
+        name: "policies/schema.cedarschema".to_owned(),
+        text: include_str!("../../../policies/schema.cedarschema").to_owned(),
+    }
+}
+
+impl Policies {
+    /// The policies that come with Consentry.
+    ///
+    /// # Errors
+    /// None that a test has not ruled out.
+    pub fn shipped() -> Result<Self, PolicyErrors> {
+        Self::load(&PolicySources::shipped())
+    }
+
+    /// No policies at all: everything is denied.
+    ///
+    /// # Errors
+    /// None that a test has not ruled out.
+    pub fn none() -> Result<Self, PolicyErrors> {
+        Self::load(&PolicySources::default())
+    }
+
+    /// Parses, checks that every policy has its own `@id`, and validates strictly against the
+    /// schema.
+    ///
+    /// # Errors
+    /// Everything that is wrong, with file, line and column.
+    pub fn load(sources: &PolicySources) -> Result<Self, PolicyErrors> {
+        let schema_file = sources.schema.clone().unwrap_or_else(shipped_schema);
+        let schema = load_schema(&schema_file)?;
+        let (policies, homes) = parse(&sources.policies)?;
+        let set = PolicySet::from_policies(policies.iter().cloned())
+            .map_err(|error| one("policies", error.to_string()))?;
+        validate(&schema, &set, &homes)?;
+        let mut ids: Vec<String> = policies.iter().map(|policy| policy.id().to_string()).collect();
+        ids.sort();
+        let inner = Inner {
+            environments: environments(&schema, &policies)?,
+            hints: hints(&policies),
+            version: version(&schema_file, &sources.policies),
+            schema,
+            ids,
+            authorizer: Authorizer::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+fn one(file: &str, message: String) -> PolicyErrors {
+    PolicyErrors(vec![PolicyError { file: file.to_owned(), place: None, message, help: None }])
+}
+
+fn load_schema(file: &PolicyFile) -> Result<Schema, PolicyErrors> {
+    let (schema, _) = Schema::from_cedarschema_str(&file.text)
+        .map_err(|error| PolicyErrors(vec![located(file, &error)]))?;
+    let actions: BTreeSet<String> =
+        schema.actions().map(|action| action.id().unescaped().to_owned()).collect();
+    let missing: Vec<&str> = Command::NAMES
+        .iter()
+        .copied()
+        .chain(["keepAsking"])
+        .filter(|name| !actions.contains(*name))
+        .collect();
+    if missing.is_empty() {
+        Ok(schema)
+    } else {
+        Err(one(&file.name, format!("the schema lacks the actions {}", missing.join(", "))))
+    }
+}
+
+/// The policies under their `@id`s, and the file of each.
+fn parse(files: &[PolicyFile]) -> Result<(Vec<Policy>, HashMap<String, &PolicyFile>), PolicyErrors> {
+    let mut errors = Vec::new();
+    let mut policies = Vec::new();
+    let mut homes: HashMap<String, &PolicyFile> = HashMap::new();
+    for file in files {
+        let set = match PolicySet::from_str(&file.text) {
+            Ok(set) => set,
+            Err(parse_errors) => {
+                errors.extend(parse_errors.iter().map(|error| located(file, error)));
+                continue;
+            }
+        };
+        let mut wrong = |message: String| {
+            errors.push(PolicyError { file: file.name.clone(), place: None, message, help: None });
+        };
+        for template in set.templates() {
+            wrong(format!(
+                "`{}` has slots: nothing fills them here",
+                template.annotation("id").unwrap_or("a policy")
+            ));
+        }
+        for policy in set.policies() {
+            match policy.annotation("id") {
+                None | Some("") => {
+                    wrong(format!("the policy that begins `{}` has no @id(\"…\")", beginning(policy)))
+                }
+                Some(id) => match homes.get(id) {
+                    Some(other) => wrong(format!("there is a policy `{id}` in {} already", other.name)),
+                    None => {
+                        homes.insert(id.to_owned(), file);
+                        policies.push(policy.new_id(PolicyId::new(id)));
+                    }
+                },
+            }
+        }
+    }
+    if errors.is_empty() { Ok((policies, homes)) } else { Err(PolicyErrors(errors)) }
+}
+
+fn beginning(policy: &Policy) -> String {
+    let text = policy.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    text.chars().take(60).collect()
+}
+
+fn validate(
+    schema: &Schema,
+    set: &PolicySet,
+    homes: &HashMap<String, &PolicyFile>,
+) -> Result<(), PolicyErrors> {
+    let validator = Validator::new(schema.clone());
+    let nowhere = PolicyFile { name: "policies".to_owned(), text: String::new() };
+    let home = |id: &PolicyId| homes.get(&id.to_string()).copied().unwrap_or(&nowhere);
+    let result = validator.validate(set, ValidationMode::Strict);
+    let mut errors: Vec<PolicyError> =
+        result.validation_errors().map(|error| located(home(error.policy_id()), error)).collect();
+    if errors.is_empty() {
+        let result = validator.validate_with_level(set, ValidationMode::Strict, LEVEL);
+        errors.extend(result.validation_errors().map(|error| located(home(error.policy_id()), error)));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(PolicyErrors(errors)) }
+}
+
+/// What Cedar says, with its place in the file.
+fn located(file: &PolicyFile, error: &dyn Diagnostic) -> PolicyError {
+    let offset = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
+    let place = offset.map(|offset| {
+        let before = file.text.get(..offset).unwrap_or(&file.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        (line, column)
+    });
+    PolicyError {
+        file: file.name.clone(),
+        place,
+        message: error.to_string(),
+        help: error.help().map(|help| help.to_string()),
+    }
+}
+
+fn version(schema: &PolicyFile, policies: &[PolicyFile]) -> String {
+    let mut files: Vec<&PolicyFile> = policies.iter().collect();
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut hash = Sha256::new();
+    for file in std::iter::once(schema).chain(files) {
+        hash.update((file.text.len() as u64).to_be_bytes());
+        hash.update(&file.text);
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn environments(
+    schema: &Schema,
+    policies: &[Policy],
+) -> Result<HashMap<String, Vec<Environment>>, PolicyErrors> {
+    let actions = schema.action_entities().map_err(|error| one("schema", error.to_string()))?;
+    let timed: BTreeSet<&PolicyId> =
+        policies.iter().filter(|policy| looks_at_the_time(policy)).map(Policy::id).collect();
+    let mut environments: HashMap<String, Vec<Environment>> = HashMap::new();
+    for request in schema.request_envs() {
+        let action = request.action();
+        let groups: BTreeSet<&EntityUid> =
+            actions.ancestors(action).into_iter().flatten().chain([action]).collect();
+        let can_match = |policy: &&Policy| {
+            let on_action = match policy.action_constraint() {
+                ActionConstraint::Any => true,
+                ActionConstraint::Eq(uid) => uid == *action,
+                ActionConstraint::In(uids) => uids.iter().any(|uid| groups.contains(uid)),
+            };
+            let on_principal = match policy.principal_constraint() {
+                PrincipalConstraint::Any | PrincipalConstraint::In(_) => true,
+                PrincipalConstraint::Eq(uid) => uid.type_name() == request.principal(),
+                PrincipalConstraint::Is(name) | PrincipalConstraint::IsIn(name, _) => {
+                    name == *request.principal()
+                }
+            };
+            let on_resource = match policy.resource_constraint() {
+                ResourceConstraint::Any | ResourceConstraint::In(_) => true,
+                ResourceConstraint::Eq(uid) => uid.type_name() == request.resource(),
+                ResourceConstraint::Is(name) | ResourceConstraint::IsIn(name, _) => {
+                    name == *request.resource()
+                }
+            };
+            on_action && on_principal && on_resource
+        };
+        let matching: Vec<&Policy> = policies.iter().filter(can_match).collect();
+        let is_timed = |policy: &&&Policy| timed.contains(policy.id());
+        let environment = Environment {
+            principal_type: request.principal().to_string(),
+            resource_type: request.resource().to_string(),
+            action: action.clone(),
+            timed_forbid: matching.iter().filter(is_timed).any(|policy| policy.effect() == Effect::Forbid),
+            timed_permits: matching
+                .iter()
+                .filter(is_timed)
+                .filter(|policy| policy.effect() == Effect::Permit)
+                .map(|policy| policy.id().to_string())
+                .collect(),
+            policies: PolicySet::from_policies(matching.into_iter().cloned())
+                .map_err(|error| one("policies", error.to_string()))?,
+        };
+        environments.entry(action.id().unescaped().to_owned()).or_default().push(environment);
+    }
+    Ok(environments)
+}
+
+/// The policy as Cedar's JSON, or null where Cedar cannot write it.
+fn as_json(policy: &Policy) -> Value {
+    policy.to_json().unwrap_or_default()
+}
+
+/// Whether the answer of a policy may change as time passes by itself: it looks at `context.now`
+/// in another way than by `context.now < context.grant.until`, whose end every answer carries.
+fn looks_at_the_time(policy: &Policy) -> bool {
+    fn is_attribute(value: &Value, attribute: &str, of: impl Fn(&Value) -> bool) -> bool {
+        value.get(".").is_some_and(|get| {
+            get.get("attr").and_then(Value::as_str) == Some(attribute) && get.get("left").is_some_and(of)
+        })
+    }
+    fn is_context(value: &Value) -> bool {
+        value.get("Var").and_then(Value::as_str) == Some("context")
+    }
+    fn is_now(value: &Value) -> bool {
+        is_attribute(value, "now", is_context)
+    }
+    fn is_until(value: &Value) -> bool {
+        is_attribute(value, "until", |grant| is_attribute(grant, "grant", is_context))
+    }
+    fn timed(value: &Value) -> bool {
+        if let Some(less) = value.get("<")
+            && less.get("left").is_some_and(is_now)
+            && less.get("right").is_some_and(is_until)
+        {
+            return false;
+        }
+        if is_now(value) || is_context(value) {
+            return true;
+        }
+        match value {
+            // An attribute of the context that is not `now` stands still.
+            Value::Object(fields) => fields.iter().any(|(key, field)| match key.as_str() {
+                "." | "has" if field.get("left").is_some_and(is_context) => false,
+                _ => timed(field),
+            }),
+            Value::Array(values) => values.iter().any(timed),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+    let json = as_json(policy);
+    json.is_null() || json.get("conditions").is_some_and(timed)
+}
+
+/// The sites that policies name: memberships in them must be in every slice.
+fn hints(policies: &[Policy]) -> Hints {
+    fn collect(value: &Value, sites: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                if let (Some("Site"), Some(id)) =
+                    (fields.get("type").and_then(Value::as_str), fields.get("id").and_then(Value::as_str))
+                {
+                    sites.insert(id.to_owned());
+                }
+                fields.values().for_each(|field| collect(field, sites));
+            }
+            Value::Array(values) => values.iter().for_each(|value| collect(value, sites)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut sites = BTreeSet::new();
+    for policy in policies {
+        collect(&as_json(policy), &mut sites);
+    }
+    Hints { sites: sites.into_iter().collect() }
+}

@@ -1,0 +1,443 @@
+//! From facts to Cedar entities: the few that one question touches.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
+use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+
+use crate::decide::Resource;
+use crate::directory::{Asking, Coverage, Directory, InstallerRecord};
+use crate::domain::{
+    Contact, DeviceId, InstallerId, Permission, Principal, SiteId, SiteKind, Timestamp, Uid,
+};
+
+/// Where the facts for a check come from. The directory is one source.
+pub trait EntitySource {
+    /// The entities that a check on `principal`, `action` and `resource` touches at `now`, closed
+    /// under what policies can reach from them, and what grants give.
+    ///
+    /// # Errors
+    /// When principal or resource are not known here.
+    fn slice(
+        &self,
+        principal: &Uid,
+        action: &str,
+        resource: &Uid,
+        hints: &Hints,
+        now: Timestamp,
+    ) -> Result<Slice, Unknown>;
+}
+
+/// What the policies make it necessary to put into every slice.
+#[derive(Debug, Clone, Default)]
+pub struct Hints {
+    /// The ids of sites that policies name: `principal in Site::"villa"` needs the membership.
+    pub sites: Vec<String>,
+}
+
+/// What one check touches.
+#[derive(Debug, Clone)]
+pub struct Slice {
+    /// The principal.
+    pub principal: EntityUid,
+    /// The resource.
+    pub resource: EntityUid,
+    /// Both, and what can be reached from them.
+    pub entities: Vec<Entity>,
+    /// What grants give to the principal on the resource for the action; `None`: grants do not come
+    /// into it.
+    pub coverage: Option<Coverage>,
+}
+
+/// What a source does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// The principal.
+    Principal,
+    /// The resource.
+    Resource,
+}
+
+macro_rules! types {
+    ($($name:ident),*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Type { $($name),* }
+
+        struct TypeNames { $(#[expect(non_snake_case, reason = "named after the variants")] $name: Option<EntityTypeName>),* }
+
+        static TYPE_NAMES: LazyLock<TypeNames> = LazyLock::new(|| TypeNames {
+            $($name: stringify!($name).parse().ok()),*
+        });
+
+        impl Type {
+            fn cedar_name(self) -> Option<EntityTypeName> {
+                match self { $(Self::$name => TYPE_NAMES.$name.clone()),* }
+            }
+
+            pub(super) fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),* }
+            }
+        }
+    };
+}
+
+types!(
+    Company,
+    Operator,
+    EndUser,
+    Installer,
+    Site,
+    Device,
+    Invite,
+    PermissionApplication,
+    ResetTicket,
+    Grant
+);
+
+/// Why a slice could not be built: an entity that Cedar does not take. Denied, like every error.
+#[derive(Debug)]
+pub(super) struct SliceError(pub(super) String);
+
+pub(super) type Built<T> = Result<T, SliceError>;
+
+pub(super) fn uid(entity_type: Type, id: &str) -> Built<EntityUid> {
+    let name = entity_type.cedar_name().ok_or_else(|| SliceError(entity_type.name().to_owned()))?;
+    Ok(EntityUid::from_type_name_and_id(name, EntityId::new(id)))
+}
+
+fn entity(
+    uid: EntityUid,
+    attributes: Vec<(&str, RestrictedExpression)>,
+    parents: HashSet<EntityUid>,
+) -> Built<Entity> {
+    let attributes: HashMap<String, RestrictedExpression> =
+        attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Entity::new(uid, attributes, parents).map_err(|error| SliceError(error.to_string()))
+}
+
+fn text(value: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(value.to_owned())
+}
+
+fn reference(entity_type: Type, id: &str) -> Built<RestrictedExpression> {
+    Ok(RestrictedExpression::new_entity_uid(uid(entity_type, id)?))
+}
+
+fn contacts(contacts: &[Contact]) -> RestrictedExpression {
+    RestrictedExpression::new_set(contacts.iter().map(|contact| text(&contact.to_string())))
+}
+
+/// Puts a slice together.
+pub(super) struct Slicer<'a> {
+    directory: &'a Directory,
+    hints: &'a Hints,
+    pub(super) entities: Vec<Entity>,
+}
+
+impl<'a> Slicer<'a> {
+    pub(super) fn new(directory: &'a Directory, hints: &'a Hints) -> Self {
+        Self { directory, hints, entities: Vec::with_capacity(8) }
+    }
+
+    fn holds(&self, wanted: &EntityUid) -> bool {
+        self.entities.iter().any(|entity| entity.uid() == *wanted)
+    }
+
+    /// Puts an entity without attributes in, unless it is there.
+    fn plain(&mut self, entity_type: Type, id: &str) -> Built<EntityUid> {
+        let uid = uid(entity_type, id)?;
+        if !self.holds(&uid) {
+            self.entities.push(Entity::new_no_attrs(uid.clone(), HashSet::new()));
+        }
+        Ok(uid)
+    }
+
+    /// Puts the principal in. `None`: nobody of that id is registered. `site` is the site that the
+    /// question is about: of the installer's sites, only that one and those that policies name count.
+    pub(super) fn principal(
+        &mut self,
+        principal: &Principal,
+        site: Option<&str>,
+    ) -> Built<Option<EntityUid>> {
+        let directory = self.directory;
+        match principal {
+            Principal::Operator(id) => self.plain(Type::Operator, id.as_str()).map(Some),
+            Principal::EndUser(id) => match directory.end_user(id.as_str()) {
+                Some(record) => self.end_user(id.as_str(), &record.contacts).map(Some),
+                None => Ok(None),
+            },
+            Principal::Installer(id) => match directory.installer(id.as_str()) {
+                Some(record) => self.installer(id, record, site).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
+    pub(super) fn end_user(&mut self, id: &str, verified: &[Contact]) -> Built<EntityUid> {
+        let uid = uid(Type::EndUser, id)?;
+        if !self.holds(&uid) {
+            let attributes = vec![("contacts", contacts(verified))];
+            self.entities.push(entity(uid.clone(), attributes, HashSet::new())?);
+        }
+        Ok(uid)
+    }
+
+    pub(super) fn installer(
+        &mut self,
+        id: &InstallerId,
+        record: &InstallerRecord,
+        site: Option<&str>,
+    ) -> Built<EntityUid> {
+        let own = uid(Type::Installer, id.as_str())?;
+        if self.holds(&own) {
+            return Ok(own);
+        }
+        let company = self.plain(Type::Company, record.company.as_str())?;
+        let mut parents = HashSet::from([company.clone()]);
+        for name in self.hints.sites.iter().map(String::as_str).chain(site) {
+            let assigned = self
+                .directory
+                .site(name)
+                .is_some_and(|site| site.assigned.get(id) == Some(&record.registered));
+            if assigned {
+                parents.insert(uid(Type::Site, name)?);
+            }
+        }
+        let permissions = record.permissions.iter().map(|permission| text(permission.name()));
+        let attributes = vec![
+            ("company", RestrictedExpression::new_entity_uid(company)),
+            ("role", text(record.role.name())),
+            ("permissions", RestrictedExpression::new_set(permissions)),
+            ("contacts", contacts(&record.contacts)),
+        ];
+        self.entities.push(entity(own.clone(), attributes, parents)?);
+        Ok(own)
+    }
+
+    /// Puts a site in, and its owner if policies can look further than the site.
+    pub(super) fn site(&mut self, id: &SiteId, with_owner: bool) -> Built<EntityUid> {
+        let own = uid(Type::Site, id.as_str())?;
+        let Some(record) = self.directory.site(id.as_str()) else {
+            return Ok(own);
+        };
+        if self.holds(&own) {
+            return Ok(own);
+        }
+        let mut attributes = vec![
+            ("company", reference(Type::Company, record.company.as_str())?),
+            ("kind", text(record.kind.name())),
+            ("disableServiceAccepted", RestrictedExpression::new_bool(record.disable_service)),
+        ];
+        if let Some(owner) = &record.owner {
+            attributes.push(("owner", reference(Type::EndUser, owner.as_str())?));
+            if with_owner && let Some(end_user) = self.directory.end_user(owner.as_str()) {
+                self.end_user(owner.as_str(), &end_user.contacts)?;
+            }
+        }
+        self.plain(Type::Company, record.company.as_str())?;
+        self.entities.push(entity(own.clone(), attributes, HashSet::new())?);
+        Ok(own)
+    }
+
+    pub(super) fn device(&mut self, id: &DeviceId) -> Built<EntityUid> {
+        let own = uid(Type::Device, id.as_str())?;
+        let Some(record) = self.directory.device(id.as_str()) else {
+            return Ok(own);
+        };
+        if self.holds(&own) {
+            return Ok(own);
+        }
+        let site = self.site(&record.site, false)?;
+        let attributes = vec![
+            ("site", RestrictedExpression::new_entity_uid(site.clone())),
+            ("supportsPasswordReset", RestrictedExpression::new_bool(record.supports_password_reset)),
+        ];
+        self.entities.push(entity(own.clone(), attributes, HashSet::from([site]))?);
+        Ok(own)
+    }
+
+    /// The site that something was asked for: as it is, or, when it is gone, as it was without an
+    /// owner. What was asked for there is over, and those who could act on it still get to hear so.
+    fn site_of(&mut self, asking: &Asking) -> Built<EntityUid> {
+        let site = self.directory.site(asking.site.as_str());
+        if site.is_some_and(|site| site.created == asking.site_created) {
+            return self.site(&asking.site, false);
+        }
+        let own = uid(Type::Site, asking.site.as_str())?;
+        if !self.holds(&own) {
+            self.plain(Type::Company, asking.company.as_str())?;
+            let attributes = vec![
+                ("company", reference(Type::Company, asking.company.as_str())?),
+                ("kind", text(SiteKind::Normal.name())),
+                ("disableServiceAccepted", RestrictedExpression::new_bool(false)),
+            ];
+            self.entities.push(entity(own.clone(), attributes, HashSet::new())?);
+        }
+        Ok(own)
+    }
+
+    /// The attributes that everything that was asked for has.
+    fn asked(&mut self, asking: &Asking) -> Built<Vec<(&'static str, RestrictedExpression)>> {
+        let site = self.site_of(asking)?;
+        self.plain(Type::Company, asking.company.as_str())?;
+        let mut attributes = vec![
+            ("site", RestrictedExpression::new_entity_uid(site)),
+            ("company", reference(Type::Company, asking.company.as_str())?),
+            ("askerContacts", contacts(&asking.asker_contacts)),
+        ];
+        if self.directory.asker_is_there(asking)
+            && let Some(record) = self.directory.installer(asking.asker.as_str())
+        {
+            let asker = self.installer(&asking.asker, record, Some(asking.site.as_str()))?;
+            attributes.push(("asker", RestrictedExpression::new_entity_uid(asker)));
+        }
+        Ok(attributes)
+    }
+
+    /// The site that a command is about, by which the principal's memberships are chosen.
+    pub(super) fn site_of_resource(&self, resource: &Resource) -> Option<SiteId> {
+        let directory = self.directory;
+        match resource {
+            Resource::Company(_) | Resource::EndUser(..) | Resource::Installer(_) => None,
+            Resource::Site(id) => Some(id.clone()),
+            Resource::Device(id) => directory.device(id.as_str()).map(|device| device.site.clone()),
+            Resource::Invite(id) => directory.invite(id.as_str()).map(|invite| invite.asking.site.clone()),
+            Resource::Application(id) => {
+                directory.application(id.as_str()).map(|application| application.asking.site.clone())
+            }
+            Resource::Ticket(id) => directory.ticket(id.as_str()).map(|ticket| ticket.asking.site.clone()),
+            Resource::Grant(id) => directory.grant(id.as_str()).map(|grant| grant.site.clone()),
+        }
+    }
+
+    /// Puts the resource of a command in. What a command makes is there already as a Cedar entity:
+    /// policies look at what it would be.
+    pub(super) fn resource(&mut self, resource: &Resource) -> Built<EntityUid> {
+        let gone = |kind: &str| SliceError(format!("the {kind} is gone"));
+        match resource {
+            Resource::Company(id) => self.plain(Type::Company, id.as_str()),
+            Resource::EndUser(id, verified) => self.end_user(id.as_str(), verified),
+            Resource::Installer(id) => {
+                let record = self.directory.installer(id.as_str()).ok_or_else(|| gone("installer"))?;
+                self.installer(id, record, None)
+            }
+            Resource::Site(id) => self.site(id, true),
+            Resource::Device(id) => self.device(id),
+            Resource::Invite(id) => {
+                let record = self.directory.invite(id.as_str()).ok_or_else(|| gone("invite"))?;
+                let mut attributes = self.asked(&record.asking)?;
+                attributes.push(("contact", text(&record.contact.to_string())));
+                self.push(Type::Invite, id.as_str(), attributes)
+            }
+            Resource::Application(id) => {
+                let record = self.directory.application(id.as_str()).ok_or_else(|| gone("application"))?;
+                let attributes = self.asked(&record.asking)?;
+                self.push(Type::PermissionApplication, id.as_str(), attributes)
+            }
+            Resource::Ticket(id) => {
+                let record = self.directory.ticket(id.as_str()).ok_or_else(|| gone("ticket"))?;
+                let mut attributes = self.asked(&record.asking)?;
+                let same = self
+                    .directory
+                    .device(record.device.as_str())
+                    .is_some_and(|device| device.added == record.device_added);
+                let device = if same {
+                    self.device(&record.device)?
+                } else {
+                    self.device_that_was(&record.device, &record.asking)?
+                };
+                attributes.push(("device", RestrictedExpression::new_entity_uid(device)));
+                attributes.push(("mode", text(record.mode.name())));
+                self.push(Type::ResetTicket, id.as_str(), attributes)
+            }
+            Resource::Grant(id) => {
+                let record = self.directory.grant(id.as_str()).ok_or_else(|| gone("grant"))?;
+                let site = self.site(&record.site, false)?;
+                self.plain(Type::Company, record.company.as_str())?;
+                let attributes = vec![
+                    ("site", RestrictedExpression::new_entity_uid(site)),
+                    ("company", reference(Type::Company, record.company.as_str())?),
+                    ("permission", text(record.permission.name())),
+                ];
+                self.push(Type::Grant, id.as_str(), attributes)
+            }
+        }
+    }
+
+    fn device_that_was(&mut self, id: &DeviceId, asking: &Asking) -> Built<EntityUid> {
+        let own = uid(Type::Device, id.as_str())?;
+        let site = self.site_of(asking)?;
+        let attributes = vec![
+            ("site", RestrictedExpression::new_entity_uid(site.clone())),
+            ("supportsPasswordReset", RestrictedExpression::new_bool(false)),
+        ];
+        self.entities.push(entity(own.clone(), attributes, HashSet::from([site]))?);
+        Ok(own)
+    }
+
+    fn push(
+        &mut self,
+        entity_type: Type,
+        id: &str,
+        attributes: Vec<(&str, RestrictedExpression)>,
+    ) -> Built<EntityUid> {
+        let own = uid(entity_type, id)?;
+        self.entities.push(entity(own.clone(), attributes, HashSet::new())?);
+        Ok(own)
+    }
+}
+
+impl EntitySource for Directory {
+    fn slice(
+        &self,
+        principal: &Uid,
+        action: &str,
+        resource: &Uid,
+        hints: &Hints,
+        now: Timestamp,
+    ) -> Result<Slice, Unknown> {
+        let mut slicer = Slicer::new(self, hints);
+        let who: Principal = match principal.type_name() {
+            "Operator" => principal.id().parse().map(Principal::Operator),
+            "Installer" => principal.id().parse().map(Principal::Installer),
+            "EndUser" => principal.id().parse().map(Principal::EndUser),
+            _ => return Err(Unknown::Principal),
+        }
+        .map_err(|_| Unknown::Principal)?;
+        let known = known_resource(self, resource);
+        let site = known.as_ref().and_then(|known| slicer.site_of_resource(known));
+        let principal = slicer
+            .principal(&who, site.as_ref().map(SiteId::as_str))
+            .map_err(|_| Unknown::Principal)?
+            .ok_or(Unknown::Principal)?;
+        let known = known.ok_or(Unknown::Resource)?;
+        let resource_uid = slicer.resource(&known).map_err(|_| Unknown::Resource)?;
+        let coverage = match &who {
+            Principal::Installer(id) => self.installer(id.as_str()).and_then(|installer| {
+                let permission = Permission::named(action)?;
+                Some(self.coverage(&installer.company, permission, resource.id(), now))
+            }),
+            Principal::EndUser(_) | Principal::Operator(_) => None,
+        };
+        Ok(Slice { principal, resource: resource_uid, entities: slicer.entities, coverage })
+    }
+}
+
+/// The resource of a check, if it is registered.
+fn known_resource(directory: &Directory, resource: &Uid) -> Option<Resource> {
+    let id = resource.id();
+    Some(match resource.type_name() {
+        "Company" if directory.has_company(id) => Resource::Company(id.parse().ok()?),
+        "EndUser" => Resource::EndUser(id.parse().ok()?, directory.end_user(id)?.contacts.clone()),
+        "Installer" => directory.installer(id).and(id.parse().ok()).map(Resource::Installer)?,
+        "Site" => directory.site(id).and(id.parse().ok()).map(Resource::Site)?,
+        "Device" => directory.device(id).and(id.parse().ok()).map(Resource::Device)?,
+        "Invite" => directory.invite(id).and(id.parse().ok()).map(Resource::Invite)?,
+        "PermissionApplication" => {
+            directory.application(id).and(id.parse().ok()).map(Resource::Application)?
+        }
+        "ResetTicket" => directory.ticket(id).and(id.parse().ok()).map(Resource::Ticket)?,
+        "Grant" => directory.grant(id).and(id.parse().ok()).map(Resource::Grant)?,
+        _ => return None,
+    })
+}
