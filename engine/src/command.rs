@@ -2,6 +2,7 @@
 //! the scripts share.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::{
@@ -39,14 +40,44 @@ impl Submission {
 
     /// The body (`as` and `do`) as JSON, without any password: what the audit trail keeps.
     #[must_use]
-    pub fn body(&self) -> serde_json::Value {
+    pub fn body(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
     }
 
     /// SHA-256 of the body: equal for two submissions exactly when they ask for the same thing.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        Sha256::digest(self.body().to_string()).into()
+        let mut text = String::new();
+        canonical(&self.body(), &mut text);
+        Sha256::digest(text).into()
+    }
+}
+
+/// Writes JSON with the keys of every object sorted: the same text for the same value, in every build.
+fn canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let sorted: std::collections::BTreeMap<&String, &Value> = fields.iter().collect();
+            text.push('{');
+            for (key, field) in sorted {
+                text.push_str(&Value::String(key.clone()).to_string());
+                text.push(':');
+                canonical(field, text);
+                text.push(',');
+            }
+            text.push('}');
+        }
+        Value::Array(values) => {
+            text.push('[');
+            for value in values {
+                canonical(value, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            text.push_str(&value.to_string())
+        }
     }
 }
 

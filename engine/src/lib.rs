@@ -1,10 +1,23 @@
-//! Consentry
+//! Consentry: authorization for access that has to be asked for.
+
 pub mod command;
 pub mod decide;
 pub mod directory;
 pub mod domain;
+pub mod engine;
 pub mod event;
 pub mod ledger;
 pub mod lifecycle;
 pub mod policy;
 pub mod refusal;
+pub mod view;
+
+pub use command::{Command, Submission};
+pub use decide::{Effect, Lifetimes};
+pub use directory::{Directory, Revision};
+pub use domain::{Principal, Timestamp, Uid};
+pub use engine::{Answer, Asked, Engine, EngineError, Receipt, Subscription};
+pub use event::Event;
+pub use ledger::{Ledger, LedgerError, MemoryLedger};
+pub use policy::{AccessRequest, DenyReason, Evaluation, Policies, PolicySources};
+pub use refusal::{Refusal, RefusalCode};

@@ -5,6 +5,7 @@
 //! that errors means deny; Cedar alone would skip it, a `forbid` too.
 
 mod authorize;
+pub mod cases;
 mod evaluate;
 mod load;
 mod slice;

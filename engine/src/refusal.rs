@@ -1,3 +1,5 @@
+//! Refusals of commands.
+
 use serde::{Deserialize, Serialize};
 
 /// Why a command was refused: a stable code for programs.
@@ -66,6 +68,18 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Well-formed, and senseless.
+    #[must_use]
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(RefusalCode::Invalid, message)
+    }
+
+    /// Something that is named is not there.
+    #[must_use]
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(RefusalCode::NotFound, message)
+    }
+
     pub(crate) fn new(code: RefusalCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), determining_policies: Vec::new(), state: None }
     }

@@ -260,7 +260,16 @@ impl Policies {
             Ok(request) => request,
             Err(error) => return failed(error.to_string()),
         };
-        let response = self.inner.authorizer.is_authorized(&request, &environment.policies, &entities);
+        self.respond(environment, &request, &entities)
+    }
+
+    pub(super) fn respond(
+        &self,
+        environment: &Environment,
+        request: &Request,
+        entities: &Entities,
+    ) -> Verdict {
+        let response = self.inner.authorizer.is_authorized(request, &environment.policies, entities);
         let mut determining_policies: Vec<String> =
             response.diagnostics().reason().map(ToString::to_string).collect();
         determining_policies.sort();

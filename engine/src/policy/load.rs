@@ -236,6 +236,9 @@ fn validate(
         let result = validator.validate_with_level(set, ValidationMode::Strict, LEVEL);
         errors.extend(result.validation_errors().map(|error| located(home(error.policy_id()), error)));
     }
+    errors.sort_by(|one, other| {
+        (&one.file, one.place, &one.message).cmp(&(&other.file, other.place, &other.message))
+    });
     if errors.is_empty() { Ok(()) } else { Err(PolicyErrors(errors)) }
 }
 

@@ -1,0 +1,327 @@
+//! The façade that a program embeds.
+
+mod writer;
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration as Wait;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+
+use crate::decide::{Effect, Lifetimes};
+use crate::directory::{Directory, IllegalEvent, Revision};
+use crate::domain::{CommandId, Duration, TicketId, Timestamp};
+use crate::ledger::{AuditEntry, Ledger, LedgerError, Outcome, Record};
+use crate::policy::{AccessRequest, Evaluation, Policies, PolicyErrors, RequestError};
+use crate::refusal::Refusal;
+use crate::view::{GrantFilter, GrantLine, ShowRequest, View};
+use writer::Tip;
+
+/// Consentry, on a ledger. Cloning it is cheap; clones are one engine, and every thread may have one.
+///
+/// Checks read a directory that stands still, and wait for nobody. Commands take turns to be decided
+/// and are written together; each is answered once it is durable.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ledger: Arc<dyn Ledger>,
+    policies: ArcSwap<Policies>,
+    lifetimes: Lifetimes,
+    /// What is durable: what every answer is computed on.
+    published: ArcSwap<Directory>,
+    /// What commands are decided on: what is durable and what is on its way to be.
+    tip: Mutex<Tip>,
+    settled: Condvar,
+    /// The greatest moment that the engine was given: its time never runs backwards.
+    latest: AtomicI64,
+}
+
+/// Which lifecycle a lifetime is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Invites.
+    Invite,
+    /// Permission applications.
+    PermissionApplication,
+    /// Reset tickets.
+    ResetTicket,
+}
+
+/// Sets an engine up.
+pub struct Builder {
+    ledger: Arc<dyn Ledger>,
+    policies: Option<Policies>,
+    lifetimes: Lifetimes,
+}
+
+/// Why the engine could not do its work. A denial or refusal is no error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The ledger holds what cannot have happened.
+    #[error(transparent)]
+    History(#[from] IllegalEvent),
+    /// The policies cannot be used.
+    #[error(transparent)]
+    Policies(#[from] PolicyErrors),
+}
+
+impl EngineError {
+    /// A stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Ledger(error) => error.code,
+            Self::History(_) => "ledger_damaged",
+            Self::Policies(_) => "policy_invalid",
+        }
+    }
+}
+
+/// What a command was answered, once it is durable.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// It happened.
+    Done(Receipt),
+    /// It did not.
+    Refused {
+        /// The command's id.
+        command_id: CommandId,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// That a command happened.
+#[derive(Debug, Clone, Serialize)]
+pub struct Receipt {
+    /// The command's id.
+    pub command_id: CommandId,
+    /// The revision at which its events stand: a check that knows at least this one knows them.
+    pub revision: Revision,
+    /// The names of its events, in order.
+    pub events: Vec<String>,
+    /// The policies that permitted it, sorted.
+    pub determining_policies: Vec<String>,
+    /// What the submitter has to do in the world. Given once: a repeated command does not get it.
+    #[serde(skip)]
+    pub effect: Option<Effect>,
+}
+
+impl Answer {
+    fn from_outcome(command_id: CommandId, outcome: Outcome, effect: Option<Effect>) -> Self {
+        match outcome {
+            Outcome::Done { revision, events, determining_policies } => {
+                Self::Done(Receipt { command_id, revision, events, determining_policies, effect })
+            }
+            Outcome::Refused(refusal) => Self::Refused { command_id, refusal },
+        }
+    }
+
+    /// The receipt, if it happened.
+    #[must_use]
+    pub fn receipt(&self) -> Option<&Receipt> {
+        match self {
+            Self::Done(receipt) => Some(receipt),
+            Self::Refused { .. } => None,
+        }
+    }
+
+    /// The refusal, if it did not.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Done(_) => None,
+            Self::Refused { refusal, .. } => Some(refusal),
+        }
+    }
+}
+
+impl Builder {
+    /// The policies to ask; without this, those that come with Consentry.
+    #[must_use]
+    pub fn policies(self, policies: Policies) -> Self {
+        Self { policies: Some(policies), ..self }
+    }
+
+    /// How long things of this kind wait for their answer; without this, 24 hours. What is pending
+    /// already keeps the deadline that it has.
+    #[must_use]
+    pub fn lifetime(mut self, asked: Asked, lifetime: Duration) -> Self {
+        match asked {
+            Asked::Invite => self.lifetimes.invite = lifetime,
+            Asked::PermissionApplication => self.lifetimes.permission_application = lifetime,
+            Asked::ResetTicket => self.lifetimes.reset_ticket = lifetime,
+        }
+        self
+    }
+
+    /// Reads the ledger, and the engine is ready. O(events since the last snapshot).
+    ///
+    /// # Errors
+    /// When the ledger fails or holds what cannot have happened.
+    pub fn open(self) -> Result<Engine, EngineError> {
+        let policies = self.policies.map_or_else(Policies::shipped, Ok)?;
+        let directory = writer::recover(&*self.ledger)?;
+        let latest = AtomicI64::new(self.ledger.head()?.time.millis());
+        let inner = Inner {
+            ledger: self.ledger,
+            policies: ArcSwap::from_pointee(policies),
+            lifetimes: self.lifetimes,
+            tip: Mutex::new(Tip::new(directory.clone())),
+            published: ArcSwap::from_pointee(directory),
+            settled: Condvar::new(),
+            latest,
+        };
+        Ok(Engine { inner: Arc::new(inner) })
+    }
+}
+
+impl Engine {
+    /// An engine on `ledger`, to be set up.
+    #[must_use]
+    pub fn builder(ledger: impl Ledger + 'static) -> Builder {
+        Builder { ledger: Arc::new(ledger), policies: None, lifetimes: Lifetimes::default() }
+    }
+
+    /// An engine on `ledger` with the policies that come with Consentry.
+    ///
+    /// # Errors
+    /// As [`Builder::open`].
+    pub fn open(ledger: impl Ledger + 'static) -> Result<Self, EngineError> {
+        Self::builder(ledger).open()
+    }
+
+    /// The moment that counts: the latest that the engine was given, and at least `now`.
+    fn latch(&self, now: Timestamp) -> Timestamp {
+        let before = self.inner.latest.fetch_max(now.millis(), Ordering::AcqRel);
+        Timestamp::from_millis(before.max(now.millis()))
+    }
+
+    /// Asks whether a principal may do something now. Waits for no writer; its cost does not depend
+    /// on how many grants there are.
+    ///
+    /// # Errors
+    /// When the request is not a question; a denial is an answer.
+    pub fn evaluate(&self, request: &AccessRequest, now: Timestamp) -> Result<Evaluation, RequestError> {
+        let now = self.latch(now);
+        let directory = self.inner.published.load();
+        self.inner.policies.load().evaluate(&**directory, directory.revision(), request, now)
+    }
+
+    /// Where a thing stands. `None`: there is no such thing.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    pub fn show(&self, request: &ShowRequest, now: Timestamp) -> Result<Option<View>, EngineError> {
+        let now = self.latch(now);
+        let mut view = crate::view::show(&self.inner.published.load(), request, now);
+        if let (ShowRequest::Ticket(id), Some(view)) = (request, &mut view) {
+            view.failed_completions = Some(self.failed_completions(id)?);
+        }
+        Ok(view)
+    }
+
+    fn failed_completions(&self, ticket: &TicketId) -> Result<u64, EngineError> {
+        Ok(self.inner.ledger.failed_completions(ticket)?)
+    }
+
+    /// The grants that fit the filter, sorted by id.
+    #[must_use]
+    pub fn list_grants(&self, filter: &GrantFilter, now: Timestamp) -> Vec<GrantLine> {
+        let now = self.latch(now);
+        crate::view::list_grants(&self.inner.published.load(), filter, now)
+    }
+
+    /// The directory at this moment: a value that stands still.
+    #[must_use]
+    pub fn directory(&self) -> Arc<Directory> {
+        self.inner.published.load_full()
+    }
+
+    /// The policies that are asked.
+    #[must_use]
+    pub fn policies(&self) -> Arc<Policies> {
+        self.inner.policies.load_full()
+    }
+
+    /// Asks other policies from now on. Every answer is given by one set or by the other.
+    pub fn replace_policies(&self, policies: Policies) {
+        self.inner.policies.store(Arc::new(policies));
+    }
+
+    /// The audit trail after number `after`, at most `limit` lines: every command, who gave it, when,
+    /// and what it was answered.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    pub fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, EngineError> {
+        Ok(self.inner.ledger.audit(after, limit)?)
+    }
+
+    /// The events from revision `from` on (1: from the beginning): first those that happened, then
+    /// each as it happens. Gapless and in order; a subscriber that starts again from the revision
+    /// after the last it dealt with misses none.
+    #[must_use]
+    pub fn subscribe(&self, from: Revision) -> Subscription {
+        Subscription {
+            ledger: self.inner.ledger.clone(),
+            after: from.saturating_sub(1),
+            read: Vec::new().into_iter(),
+        }
+    }
+
+    /// Keeps a snapshot of what is durable in the ledger, from which it opens faster. O(size).
+    ///
+    /// # Errors
+    /// When the ledger fails. Nothing is lost by it.
+    pub fn save_snapshot(&self) -> Result<(), EngineError> {
+        let directory = self.directory();
+        let bytes = directory.to_bytes().map_err(|error| LedgerError::new("ledger_io", error.to_string()))?;
+        Ok(self.inner.ledger.save_snapshot(directory.revision(), bytes)?)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("revision", &self.inner.published.load().revision())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Events as they happened and happen.
+pub struct Subscription {
+    ledger: Arc<dyn Ledger>,
+    after: Revision,
+    read: std::vec::IntoIter<Record>,
+}
+
+/// Records that a subscription reads at once.
+const PAGE: usize = 256;
+
+impl Subscription {
+    /// The next record; `None` when there is none within `patience`.
+    ///
+    /// # Errors
+    /// When the ledger fails. The same record comes again at the next try.
+    pub fn next_within(&mut self, patience: Wait) -> Result<Option<Record>, LedgerError> {
+        if self.read.as_slice().is_empty() {
+            if self.ledger.wait(self.after + 1, patience)?.revision <= self.after {
+                return Ok(None);
+            }
+            self.read = self.ledger.read(self.after, PAGE)?.into_iter();
+        }
+        let record = self.read.next();
+        if let Some(record) = &record {
+            self.after = record.revision;
+        }
+        Ok(record)
+    }
+}

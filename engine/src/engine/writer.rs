@@ -1,0 +1,266 @@
+//! Commands: one after the other decided, together written.
+
+use std::collections::HashSet;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use super::{Answer, Engine, EngineError};
+use crate::command::Submission;
+use crate::decide::{Decided, Effect, decide, overdue};
+use crate::directory::{Directory, Revision};
+use crate::domain::{CommandId, Timestamp};
+use crate::event::Event;
+use crate::ledger::{AppendError, Attempt, Commit, Entry, Ledger, LedgerError, Outcome};
+use crate::refusal::{Refusal, RefusalCode};
+
+/// Records that are read at once when catching up.
+const PAGE: usize = 4096;
+
+/// Records after which a snapshot spares the next opening the most of its work.
+const SNAPSHOT_EVERY: Revision = 50_000;
+
+/// What the next command is decided on. It runs ahead of what is durable by what is under way.
+pub(super) struct Tip {
+    directory: Directory,
+    /// The ids of commands that are under way.
+    under_way: HashSet<CommandId>,
+    /// Counts the times that the tip was thrown away because an append failed.
+    generation: u64,
+}
+
+impl Tip {
+    pub(super) fn new(directory: Directory) -> Self {
+        Self { directory, under_way: HashSet::new(), generation: 0 }
+    }
+}
+
+/// The directory that a ledger's events lead to: from its snapshot if there is one that can be used,
+/// from the beginning otherwise.
+pub(super) fn recover(ledger: &dyn Ledger) -> Result<Directory, EngineError> {
+    let head = ledger.head()?;
+    let mut directory = ledger
+        .snapshot()?
+        .and_then(|bytes| Directory::from_bytes(&bytes).ok())
+        .filter(|directory| directory.revision() <= head.revision)
+        .unwrap_or_default();
+    catch_up(&mut directory, ledger)?;
+    Ok(directory)
+}
+
+fn catch_up(directory: &mut Directory, ledger: &dyn Ledger) -> Result<(), EngineError> {
+    loop {
+        let records = ledger.read(directory.revision(), PAGE)?;
+        let whole = records.len() < PAGE;
+        for record in records {
+            directory.apply(record.revision, record.at, &record.events)?;
+        }
+        if whole {
+            return Ok(());
+        }
+    }
+}
+
+/// An append under way, and what it will have led to.
+struct Sent {
+    commit: Commit,
+    generation: u64,
+    directory: Directory,
+    outcome: Option<Outcome>,
+    effect: Option<Effect>,
+}
+
+/// What a look at the tip came to.
+enum Turn {
+    Sent(Box<Sent>),
+    /// The command was answered before.
+    Answered(Answer),
+    /// Nothing to do.
+    Nothing,
+}
+
+impl Engine {
+    /// Gives a command, and waits until its answer is durable: an acceptance with its events, or a
+    /// refusal in the audit trail. A command whose id was used is not done again: the same body gets
+    /// the first answer, another body is a conflict.
+    ///
+    /// # Errors
+    /// When the ledger fails; whether the command is in it is told by giving it again under the same id.
+    pub fn submit(&self, submission: &Submission, now: Timestamp) -> Result<Answer, EngineError> {
+        loop {
+            let sent = match self.take_turn(submission, now)? {
+                Turn::Sent(sent) => *sent,
+                Turn::Answered(answer) => return Ok(answer),
+                Turn::Nothing => continue,
+            };
+            let result = self.settle(sent.commit, sent.generation, sent.directory, submission.id.as_ref());
+            match (result, sent.outcome) {
+                (Ok(Some(id)), Some(outcome)) => return Ok(Answer::from_outcome(id, outcome, sent.effect)),
+                (Ok(_), _) => return Err(LedgerError::new("ledger_io", "the ledger named no command").into()),
+                (Err(AppendError::Conflict(_)), _) => {}
+                (Err(AppendError::Ledger(error)), _) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Records what time has ended by `now`: the sweeper. Answers do not wait for it, but those who
+    /// subscribe hear of an end only by this or by a late try. Says how many things it recorded.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    pub fn sweep(&self, now: Timestamp) -> Result<usize, EngineError> {
+        loop {
+            let at = self.latch(now);
+            let sent = {
+                let mut tip = self.lock();
+                let events = overdue(&tip.directory, at);
+                if events.is_empty() {
+                    return Ok(0);
+                }
+                let count = events.len();
+                (count, self.send(&mut tip, events, None, None, at)?)
+            };
+            let (count, sent) = sent;
+            match self.settle(sent.commit, sent.generation, sent.directory, None) {
+                Ok(_) => return Ok(count),
+                Err(AppendError::Conflict(_)) => {}
+                Err(AppendError::Ledger(error)) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tip> {
+        self.inner.tip.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decides a command on the tip and sends it to the ledger.
+    fn take_turn(&self, submission: &Submission, now: Timestamp) -> Result<Turn, EngineError> {
+        let mut tip = self.lock();
+        let id = submission.id.as_ref();
+        while id.is_some_and(|id| tip.under_way.contains(id)) {
+            tip = self.inner.settled.wait(tip).unwrap_or_else(PoisonError::into_inner);
+        }
+        let digest = submission.digest();
+        let nonsense = submission.command.nonsense();
+        let answered = id.map(|id| self.inner.ledger.answered(id)).transpose()?.flatten();
+        let mut clash = None;
+        if let (Some(id), Some(answered)) = (id, answered) {
+            if answered.digest == digest {
+                return Ok(Turn::Answered(Answer::from_outcome(id.clone(), answered.outcome, None)));
+            }
+            let (code, message) = match nonsense {
+                Some(message) => (RefusalCode::Invalid, message),
+                None => (RefusalCode::Conflict, format!("the id `{id}` was used for another command")),
+            };
+            clash = Some(Refusal::new(code, message));
+        }
+        let at = self.latch(now);
+        let (binds, decided) = match clash {
+            Some(refusal) => (false, Decided::Refused { refusal, events: Vec::new() }),
+            None => {
+                let policies = self.inner.policies.load();
+                (true, decide(&tip.directory, submission, &**policies, &self.inner.lifetimes, at))
+            }
+        };
+        let (events, outcome, effect) = match decided {
+            Decided::Accepted { events, determining_policies, effect } => {
+                let names = events.iter().map(|event| event.name().to_owned()).collect();
+                let revision = tip.directory.revision() + 1;
+                (events, Outcome::Done { revision, events: names, determining_policies }, effect)
+            }
+            Decided::Refused { refusal, events } => (events, Outcome::Refused(refusal), None),
+        };
+        let attempt = Attempt {
+            id: submission.id.clone(),
+            binds,
+            digest,
+            principal: submission.principal.clone(),
+            body: submission.body(),
+            outcome,
+        };
+        self.send(&mut tip, events, Some(attempt), effect, at).map(|sent| Turn::Sent(Box::new(sent)))
+    }
+
+    /// Sends an entry to the ledger, and moves the tip ahead to where it will lead.
+    fn send(
+        &self,
+        tip: &mut Tip,
+        events: Vec<Event>,
+        attempt: Option<Attempt>,
+        effect: Option<Effect>,
+        at: Timestamp,
+    ) -> Result<Sent, EngineError> {
+        let expected = tip.directory.revision();
+        let mut directory = tip.directory.clone();
+        if !events.is_empty() {
+            directory.apply(expected + 1, at, &events)?;
+        }
+        let outcome = attempt.as_ref().map(|attempt| attempt.outcome.clone());
+        tip.under_way.extend(attempt.as_ref().and_then(|attempt| attempt.id.clone()));
+        tip.directory = directory.clone();
+        let commit = self.inner.ledger.append(Entry { expected, not_before: at, events, attempt });
+        Ok(Sent { commit, generation: tip.generation, directory, outcome, effect })
+    }
+
+    /// Waits for an append. When it is durable, what it led to is published; when it failed, the tip
+    /// goes back to what the ledger holds.
+    fn settle(
+        &self,
+        commit: Commit,
+        generation: u64,
+        directory: Directory,
+        id: Option<&CommandId>,
+    ) -> Result<Option<CommandId>, AppendError> {
+        let result = commit.wait();
+        let at = match &result {
+            Ok(appended) => {
+                self.publish(directory);
+                appended.at
+            }
+            Err(_) => Timestamp::MIN,
+        };
+        self.latch(at);
+        let mut tip = self.lock();
+        if let Some(id) = id {
+            tip.under_way.remove(id);
+        }
+        let caught_up =
+            if result.is_err() && tip.generation == generation { self.go_back(&mut tip) } else { Ok(()) };
+        drop(tip);
+        self.inner.settled.notify_all();
+        let appended = result?;
+        caught_up?;
+        Ok(appended.command_id)
+    }
+
+    /// Throws away what the tip ran ahead, and catches up with the ledger.
+    fn go_back(&self, tip: &mut Tip) -> Result<(), LedgerError> {
+        tip.generation += 1;
+        let mut directory = Directory::clone(&self.inner.published.load());
+        let caught_up = catch_up(&mut directory, &*self.inner.ledger);
+        if caught_up.is_ok() {
+            self.publish(directory.clone());
+            tip.directory = directory;
+        } else {
+            // What was published is durable; from there on the next try catches up.
+            tip.directory = Directory::clone(&self.inner.published.load());
+        }
+        match caught_up {
+            Ok(()) => Ok(()),
+            Err(EngineError::Ledger(error)) => Err(error),
+            Err(error) => Err(LedgerError::damaged(error.to_string())),
+        }
+    }
+
+    /// Shows a durable directory to the readers, unless they see a later one already.
+    fn publish(&self, directory: Directory) {
+        let directory = Arc::new(directory);
+        self.inner.published.rcu(|published| {
+            if published.revision() < directory.revision() { directory.clone() } else { published.clone() }
+        });
+    }
+}
+
+/// Whether a ledger that grew from `from` to `to` deserves a new snapshot.
+#[must_use]
+pub fn snapshot_is_due(from: Revision, to: Revision) -> bool {
+    to.saturating_sub(from) >= SNAPSHOT_EVERY
+}
