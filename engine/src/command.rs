@@ -301,6 +301,7 @@ command_names! {
 
 impl Command {
     /// What is senseless about the command whatever the state of things, as a sentence.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other commands make sense whatever they name")]
     pub(crate) fn nonsense(&self) -> Option<String> {
         let contacts = |contacts: &[Contact]| {
             let bad = contacts.iter().find(|contact| !contact.is_sensible())?;

@@ -19,9 +19,6 @@ use crate::domain::{
 };
 use crate::event::Event;
 use crate::lifecycle::Step;
-use crate::lifecycle::invite::InviteState;
-use crate::lifecycle::permission_application::ApplicationState;
-use crate::lifecycle::reset_ticket::TicketState;
 use crate::refusal::{Refusal, RefusalCode};
 
 /// May this principal do this? What policies answer; anything that can answer it can stand in.
@@ -205,7 +202,6 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    #[expect(clippy::too_many_lines, reason = "one arm for each command")]
     fn run(&mut self, command: &Command) -> Events {
         match command {
             Command::RegisterCompany { company } => self.register_company(company),
@@ -284,22 +280,20 @@ impl Case<'_> {
     /// record of its expiry for something whose time was over.
     fn cancel(&self, item: &Item) -> Option<Event> {
         let directory = self.directory;
-        Some(match item {
-            Item::Invite(id) => match directory.invite(id.as_str())?.state.seen_at(self.now) {
-                InviteState::Pending { .. } => Event::InviteCancelled { invite: id.clone() },
-                InviteState::Expired => Event::InviteExpired { invite: id.clone() },
-                _ => return None,
-            },
-            Item::Application(id) => match directory.application(id.as_str())?.state.seen_at(self.now) {
-                ApplicationState::Pending { .. } => Event::ApplicationCancelled { application: id.clone() },
-                ApplicationState::Expired => Event::ApplicationExpired { application: id.clone() },
-                _ => return None,
-            },
-            Item::Ticket(id) => match directory.ticket(id.as_str())?.state.seen_at(self.now) {
-                TicketState::Pending { .. } => Event::ResetTicketCancelled { ticket: id.clone() },
-                TicketState::Expired => Event::ResetTicketExpired { ticket: id.clone() },
-                _ => return None,
-            },
+        let waits_until = match item {
+            Item::Invite(id) => directory.invite(id.as_str())?.state.ends_at()?,
+            Item::Application(id) => directory.application(id.as_str())?.state.ends_at()?,
+            Item::Ticket(id) => directory.ticket(id.as_str())?.state.ends_at()?,
+            Item::Grant(_) => return None,
+        };
+        let expired = self.now.has_reached(waits_until);
+        Some(match item.clone() {
+            Item::Invite(invite) if expired => Event::InviteExpired { invite },
+            Item::Invite(invite) => Event::InviteCancelled { invite },
+            Item::Application(application) if expired => Event::ApplicationExpired { application },
+            Item::Application(application) => Event::ApplicationCancelled { application },
+            Item::Ticket(ticket) if expired => Event::ResetTicketExpired { ticket },
+            Item::Ticket(ticket) => Event::ResetTicketCancelled { ticket },
             Item::Grant(_) => return None,
         })
     }

@@ -204,27 +204,11 @@ impl Directory {
 
     /// The moment at which time ends a thing that it has not ended yet.
     fn end_of(&self, item: &Item) -> Option<Timestamp> {
-        use crate::lifecycle::{
-            grant::GrantState, invite::InviteState, permission_application::ApplicationState,
-            reset_ticket::TicketState,
-        };
         match item {
-            Item::Invite(id) => match self.invite(id.as_str())?.state {
-                InviteState::Pending { deadline } => Some(deadline),
-                _ => None,
-            },
-            Item::Application(id) => match self.application(id.as_str())?.state {
-                ApplicationState::Pending { deadline } => Some(deadline),
-                _ => None,
-            },
-            Item::Ticket(id) => match self.ticket(id.as_str())?.state {
-                TicketState::Pending { deadline } => Some(deadline),
-                _ => None,
-            },
-            Item::Grant(id) => match self.grant(id.as_str())?.state {
-                GrantState::Active { until } => until,
-                _ => None,
-            },
+            Item::Invite(id) => self.invite(id.as_str())?.state.ends_at(),
+            Item::Application(id) => self.application(id.as_str())?.state.ends_at(),
+            Item::Ticket(id) => self.ticket(id.as_str())?.state.ends_at(),
+            Item::Grant(id) => self.grant(id.as_str())?.state.ends_at(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 mod writer;
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration as Wait;
 
@@ -38,6 +38,8 @@ struct Inner {
     settled: Condvar,
     /// The greatest moment that the engine was given: its time never runs backwards.
     latest: AtomicI64,
+    /// The revision of the last snapshot.
+    snapshot: AtomicU64,
 }
 
 /// Which lifecycle a lifetime is for.
@@ -168,7 +170,7 @@ impl Builder {
     /// When the ledger fails or holds what cannot have happened.
     pub fn open(self) -> Result<Engine, EngineError> {
         let policies = self.policies.map_or_else(Policies::shipped, Ok)?;
-        let directory = writer::recover(&*self.ledger)?;
+        let (directory, snapshot) = writer::recover(&*self.ledger)?;
         let latest = AtomicI64::new(self.ledger.head()?.time.millis());
         let inner = Inner {
             ledger: self.ledger,
@@ -178,6 +180,7 @@ impl Builder {
             published: ArcSwap::from_pointee(directory),
             settled: Condvar::new(),
             latest,
+            snapshot: AtomicU64::new(snapshot),
         };
         Ok(Engine { inner: Arc::new(inner) })
     }
@@ -325,3 +328,6 @@ impl Subscription {
         Ok(record)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,12 @@ where
     fn opened(deadline: Timestamp) -> Self::Stage;
 }
 
+/// What knows a moment from which on nothing of it is left.
+pub trait Timed {
+    /// That moment, if there is one.
+    fn ends_at(&self) -> Option<Timestamp>;
+}
+
 /// What has a name in tables, diagrams and answers.
 pub trait Named {
     /// The name.
@@ -155,6 +161,13 @@ macro_rules! machine {
                     $crate::lifecycle::Step::Moved(next) | $crate::lifecycle::Step::Lapsed(next) => next,
                     $crate::lifecycle::Step::Refused => self,
                 }
+            }
+
+            /// The moment at which time alone ends it; `None`: time does not.
+            #[must_use]
+            pub fn ends_at(mut self) -> Option<$crate::domain::Timestamp> {
+                let superstate = statig::blocking::State::<$machine>::superstate(&mut self)?;
+                $crate::lifecycle::Timed::ends_at(&superstate)
             }
 
             /// The state's name.

@@ -1,5 +1,8 @@
-//! The edge of Consentry: files, the clock, the command line.
+//! The edge of Consentry: files, the clock, the command line. No decision is made here.
 
 pub mod cli;
+pub mod clock;
+mod demo;
 pub mod folder;
 pub mod script;
+pub mod shipped;

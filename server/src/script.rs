@@ -87,7 +87,18 @@ impl Line {
     /// # Errors
     /// What is wrong with it, as a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let written: Written = serde_json::from_str(text).map_err(|error| in_line(&error))?;
+        Self::check(serde_json::from_str(text).map_err(|error| in_line(&error))?)
+    }
+
+    /// Reads one line that was put together.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence.
+    pub fn parse_value(value: serde_json::Value) -> Result<Self, String> {
+        Self::check(serde_json::from_value(value).map_err(|error| error.to_string())?)
+    }
+
+    fn check(written: Written) -> Result<Self, String> {
         let Written { at, principal, id, command, check, show, list } = written;
         if id.as_ref().is_some_and(|id| !id.is_chosen()) {
             return Err("`id` holds `/`, which is kept for ids that the engine makes".into());

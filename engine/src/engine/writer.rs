@@ -1,6 +1,7 @@
 //! Commands: one after the other decided, together written.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::{Answer, Engine, EngineError};
@@ -15,7 +16,7 @@ use crate::refusal::{Refusal, RefusalCode};
 /// Records that are read at once when catching up.
 const PAGE: usize = 4096;
 
-/// Records after which a snapshot spares the next opening the most of its work.
+/// Records after which a new snapshot is saved.
 const SNAPSHOT_EVERY: Revision = 50_000;
 
 /// What the next command is decided on. It runs ahead of what is durable by what is under way.
@@ -35,15 +36,18 @@ impl Tip {
 
 /// The directory that a ledger's events lead to: from its snapshot if there is one that can be used,
 /// from the beginning otherwise.
-pub(super) fn recover(ledger: &dyn Ledger) -> Result<Directory, EngineError> {
+///
+/// Says also at which revision the snapshot was.
+pub(super) fn recover(ledger: &dyn Ledger) -> Result<(Directory, Revision), EngineError> {
     let head = ledger.head()?;
     let mut directory = ledger
         .snapshot()?
         .and_then(|bytes| Directory::from_bytes(&bytes).ok())
         .filter(|directory| directory.revision() <= head.revision)
         .unwrap_or_default();
+    let snapshot = directory.revision();
     catch_up(&mut directory, ledger)?;
-    Ok(directory)
+    Ok((directory, snapshot))
 }
 
 fn catch_up(directory: &mut Directory, ledger: &dyn Ledger) -> Result<(), EngineError> {
@@ -73,8 +77,6 @@ enum Turn {
     Sent(Box<Sent>),
     /// The command was answered before.
     Answered(Answer),
-    /// Nothing to do.
-    Nothing,
 }
 
 impl Engine {
@@ -89,7 +91,6 @@ impl Engine {
             let sent = match self.take_turn(submission, now)? {
                 Turn::Sent(sent) => *sent,
                 Turn::Answered(answer) => return Ok(answer),
-                Turn::Nothing => continue,
             };
             let result = self.settle(sent.commit, sent.generation, sent.directory, submission.id.as_ref());
             match (result, sent.outcome) {
@@ -213,6 +214,7 @@ impl Engine {
         let at = match &result {
             Ok(appended) => {
                 self.publish(directory);
+                self.snapshot_if_due(appended.head.revision);
                 appended.at
             }
             Err(_) => Timestamp::MIN,
@@ -250,6 +252,21 @@ impl Engine {
         }
     }
 
+    /// Saves a snapshot once in a while. Whoever brings it about pays for it; a failure costs the next
+    /// opening some time, and nothing else.
+    fn snapshot_if_due(&self, revision: Revision) {
+        let last = self.inner.snapshot.load(Ordering::Relaxed);
+        if revision >= last.saturating_add(SNAPSHOT_EVERY)
+            && self
+                .inner
+                .snapshot
+                .compare_exchange(last, revision, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        {
+            let _ = self.save_snapshot();
+        }
+    }
+
     /// Shows a durable directory to the readers, unless they see a later one already.
     fn publish(&self, directory: Directory) {
         let directory = Arc::new(directory);
@@ -257,10 +274,4 @@ impl Engine {
             if published.revision() < directory.revision() { directory.clone() } else { published.clone() }
         });
     }
-}
-
-/// Whether a ledger that grew from `from` to `to` deserves a new snapshot.
-#[must_use]
-pub fn snapshot_is_due(from: Revision, to: Revision) -> bool {
-    to.saturating_sub(from) >= SNAPSHOT_EVERY
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use statig::Outcome::{self, Super, Transition};
 use statig::blocking::{State, Superstate};
 
-use super::{At, Dispatch, machine, named, wait};
+use super::{At, Dispatch, Timed, machine, named, wait};
 use crate::domain::Timestamp;
 
 /// Where a grant stands.
@@ -111,6 +111,15 @@ impl Superstate<Grant> for GrantSuperstate {
                 wait(*until, event.at, passing, GrantState::Ended, dispatch)
             }
             Self::Closed => Super,
+        }
+    }
+}
+
+impl Timed for GrantSuperstate {
+    fn ends_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Running { until } => *until,
+            Self::Closed => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use statig::Outcome::{self, Super, Transition};
 use statig::blocking::{State, Superstate};
 
-use super::{At, Dispatch, machine, named, wait};
+use super::{At, Dispatch, Timed, machine, named, wait};
 use crate::domain::Timestamp;
 
 /// Where an invite stands.
@@ -123,6 +123,15 @@ impl Superstate<Invite> for InviteSuperstate {
                 wait(Some(*deadline), event.at, passing, InviteState::Expired, dispatch)
             }
             Self::Closed => Super,
+        }
+    }
+}
+
+impl Timed for InviteSuperstate {
+    fn ends_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Open { deadline } => Some(*deadline),
+            Self::Closed => None,
         }
     }
 }

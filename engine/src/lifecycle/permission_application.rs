@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use statig::Outcome::{self, Super, Transition};
 use statig::blocking::{State, Superstate};
 
-use super::{At, Dispatch, machine, named, wait};
+use super::{At, Dispatch, Timed, machine, named, wait};
 use crate::domain::Timestamp;
 
 /// Where an application stands.
@@ -118,6 +118,15 @@ impl Superstate<PermissionApplication> for ApplicationSuperstate {
                 wait(Some(*deadline), event.at, passing, ApplicationState::Expired, dispatch)
             }
             Self::Closed => Super,
+        }
+    }
+}
+
+impl Timed for ApplicationSuperstate {
+    fn ends_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Open { deadline } => Some(*deadline),
+            Self::Closed => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use statig::Outcome::{self, Super, Transition};
 use statig::blocking::{State, Superstate};
 
-use super::{At, Dispatch, machine, named, wait};
+use super::{At, Dispatch, Timed, machine, named, wait};
 use crate::domain::Timestamp;
 
 /// Where a ticket stands.
@@ -158,6 +158,15 @@ impl Superstate<ResetTicket> for TicketSuperstate {
     fn superstate(&mut self) -> Option<TicketSuperstate> {
         match self {
             Self::Open { .. } => Some(Self::Live),
+            Self::Live | Self::Closed => None,
+        }
+    }
+}
+
+impl Timed for TicketSuperstate {
+    fn ends_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Open { deadline } => Some(*deadline),
             Self::Live | Self::Closed => None,
         }
     }

@@ -230,7 +230,10 @@ impl Policies {
                 whole.insert("grant".to_owned(), Value::Object(grant));
             }
             let schema = Some((&self.inner.schema, &environment.action));
-            return Context::from_json_value(Value::Object(whole), schema).map_err(|error| bad(&error));
+            let whole =
+                Context::from_json_value(Value::Object(whole), schema).map_err(|error| bad(&error))?;
+            whole.validate(&self.inner.schema, &environment.action).map_err(|error| bad(&error))?;
+            return Ok(whole);
         }
         let mut own = vec![("now".to_owned(), datetime(now))];
         if let Some(until) = until {

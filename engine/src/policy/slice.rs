@@ -63,15 +63,12 @@ macro_rules! types {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(super) enum Type { $($name),* }
 
-        struct TypeNames { $(#[expect(non_snake_case, reason = "named after the variants")] $name: Option<EntityTypeName>),* }
-
-        static TYPE_NAMES: LazyLock<TypeNames> = LazyLock::new(|| TypeNames {
-            $($name: stringify!($name).parse().ok()),*
-        });
+        static TYPE_NAMES: LazyLock<Vec<Option<EntityTypeName>>> =
+            LazyLock::new(|| vec![$(stringify!($name).parse().ok()),*]);
 
         impl Type {
             fn cedar_name(self) -> Option<EntityTypeName> {
-                match self { $(Self::$name => TYPE_NAMES.$name.clone()),* }
+                TYPE_NAMES.get(self as usize).cloned().flatten()
             }
 
             pub(super) fn name(self) -> &'static str {

@@ -1,1 +1,214 @@
+use super::*;
+use crate::directory::Directory;
+use crate::domain::{Timestamp, Uid};
+use crate::event::Event;
 
+/// A directory with `acme`, its admin `ada`, the owner `olga` of `villa`, and `cam-7` on it.
+fn villa() -> Directory {
+    let events: Vec<Event> = serde_json::from_str(
+        r#"[
+        {"companyRegistered":{"company":"acme"}},
+        {"endUserRegistered":{"endUser":"olga","contacts":[{"email":"olga@example.com"}]}},
+        {"installerRegistered":{"installer":"ada","company":"acme","role":"admin","permissions":[],"contacts":[]}},
+        {"siteCreated":{"site":"villa","company":"acme","kind":"normal"}},
+        {"deviceAdded":{"device":"cam-7","site":"villa","supportsPasswordReset":true}},
+        {"ownerInvited":{"invite":"i","site":"villa","asker":"ada","contact":{"email":"olga@example.com"},
+          "entries":[],"disableService":false,"deadline":"2026-01-02T00:00:00Z"}},
+        {"inviteAccepted":{"invite":"i","owner":"olga","disableService":false}},
+        {"grantMade":{"grant":"g","company":"acme","site":"villa","permission":"liveView",
+          "scope":{"device":"cam-7"},"until":"2026-01-01T08:00:00Z"}}
+    ]"#,
+    )
+    .unwrap();
+    let mut directory = Directory::default();
+    directory.apply(1, time("2026-01-01T00:00:00Z"), &events).unwrap();
+    directory
+}
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn with(policy: &str) -> Result<Policies, PolicyErrors> {
+    let mut sources = PolicySources::shipped();
+    sources.policies.push(PolicyFile { name: "own.cedar".into(), text: policy.into() });
+    Policies::load(&sources)
+}
+
+fn live_view(principal: &str) -> AccessRequest {
+    AccessRequest::new(principal.parse().unwrap(), "liveView", r#"Device::"cam-7""#.parse().unwrap())
+}
+
+fn ask(policies: &Policies, principal: &str, at: &str) -> Evaluation {
+    policies.evaluate(&villa(), 1, &live_view(principal), time(at)).unwrap()
+}
+
+const ADA: &str = r#"Installer::"ada""#;
+const OLGA: &str = r#"EndUser::"olga""#;
+
+#[test]
+fn an_allow_by_grant_holds_until_the_grant_ends() {
+    let shipped = Policies::shipped().unwrap();
+    let allow = ask(&shipped, ADA, "2026-01-01T07:59:59.999Z");
+    assert_eq!(allow.determining_policies, ["installer-uses-devices-with-grant"]);
+    assert_eq!(allow.valid_until, Some(time("2026-01-01T08:00:00Z")));
+    let deny = ask(&shipped, ADA, "2026-01-01T08:00:00Z");
+    assert_eq!(deny.reason, Some(DenyReason::GrantEnded));
+    assert_eq!(ask(&shipped, OLGA, "2026-01-01T08:00:00Z").valid_until, None);
+}
+
+#[test]
+fn an_allow_that_rests_on_the_time_itself_is_not_to_be_kept() {
+    let night = with(
+        r#"@id("night") permit (principal is EndUser, action == Action::"liveView", resource)
+        when { context.now.toTime() > duration("22h") };"#,
+    )
+    .unwrap();
+    assert_eq!(ask(&night, OLGA, "2026-01-01T12:00:00Z").valid_until, None);
+    assert_eq!(ask(&night, OLGA, "2026-01-01T23:00:00Z").valid_until, Some(time("2026-01-01T23:00:00Z")));
+    let lunch = with(
+        r#"@id("lunch") forbid (principal, action, resource)
+        when { context.now.toTime() == duration("12h") };"#,
+    )
+    .unwrap();
+    assert_eq!(ask(&lunch, ADA, "2026-01-01T07:00:00Z").valid_until, Some(time("2026-01-01T07:00:00Z")));
+}
+
+#[test]
+fn a_policy_that_errors_denies_and_is_named() {
+    // Overflow is the error that validation lets through.
+    let broken = with(
+        r#"@id("sum") forbid (principal, action == Action::"liveView", resource)
+        when { 9223372036854775807 + 1 == 0 };"#,
+    )
+    .unwrap();
+    let answer = ask(&broken, OLGA, "2026-01-01T07:00:00Z");
+    assert_eq!(answer.reason, Some(DenyReason::PolicyError));
+    assert!(answer.determining_policies.is_empty());
+    assert!(answer.errors[0].contains("sum"), "{:?}", answer.errors);
+}
+
+#[test]
+fn a_forbid_decides_over_every_permit() {
+    let closed =
+        with(r#"@id("closed") forbid (principal, action == Action::"liveView", resource in Site::"villa");"#)
+            .unwrap();
+    for principal in [ADA, OLGA] {
+        let answer = ask(&closed, principal, "2026-01-01T07:00:00Z");
+        assert_eq!(answer.determining_policies, ["closed"]);
+        assert_eq!(answer.reason, Some(DenyReason::Forbidden));
+    }
+}
+
+#[test]
+fn a_site_named_in_a_policy_is_in_every_slice() {
+    let mut directory = villa();
+    let more: Vec<Event> = serde_json::from_str(
+        r#"[{"siteCreated":{"site":"hq","company":"acme","kind":"normal"}},
+            {"siteAssigned":{"site":"hq","installer":"ada"}}]"#,
+    )
+    .unwrap();
+    directory.apply(2, time("2026-01-01T00:00:00Z"), &more).unwrap();
+    let policies =
+        with(r#"@id("hq") forbid (principal in Site::"hq", action == Action::"liveView", resource);"#)
+            .unwrap();
+    let answer = policies.evaluate(&directory, 2, &live_view(ADA), time("2026-01-01T01:00:00Z")).unwrap();
+    assert_eq!(answer.determining_policies, ["hq"]);
+    let answer = policies.evaluate(&directory, 2, &live_view(OLGA), time("2026-01-01T01:00:00Z")).unwrap();
+    assert!(answer.is_allowed());
+}
+
+#[test]
+fn what_is_not_known_is_denied_by_name() {
+    let shipped = Policies::shipped().unwrap();
+    let ask = |principal: &str, action: &str, resource: &str| {
+        let uid = |text: &str| text.parse::<Uid>().unwrap();
+        let request = AccessRequest::new(uid(principal), action, uid(resource));
+        shipped.evaluate(&villa(), 1, &request, time("2026-01-01T00:00:00Z")).unwrap().reason
+    };
+    let cam = r#"Device::"cam-7""#;
+    assert_eq!(ask(r#"Installer::"nobody""#, "liveView", cam), Some(DenyReason::UnknownPrincipal));
+    assert_eq!(ask(r#"Robot::"r""#, "liveView", cam), Some(DenyReason::UnknownPrincipal));
+    assert_eq!(ask(ADA, "liveView", r#"Device::"cam-8""#), Some(DenyReason::UnknownResource));
+    assert_eq!(ask(ADA, "dance", cam), Some(DenyReason::UnknownAction));
+    assert_eq!(ask(ADA, "acceptInvite", r#"Invite::"i""#), Some(DenyReason::UnknownAction));
+    assert_eq!(ask(ADA, "playback", cam), Some(DenyReason::NoGrant));
+    assert_eq!(ask(ADA, "liveView", r#"Site::"villa""#), Some(DenyReason::NoGrant));
+    assert_eq!(ask(r#"Operator::"root""#, "liveView", cam), Some(DenyReason::NotPermitted));
+}
+
+#[test]
+fn a_stale_answer_is_a_denial() {
+    let request = AccessRequest { at_least: Some(2), ..live_view(OLGA) };
+    let answer =
+        Policies::shipped().unwrap().evaluate(&villa(), 1, &request, time("2026-01-01T00:00:00Z")).unwrap();
+    assert_eq!(answer.reason, Some(DenyReason::Stale));
+}
+
+#[test]
+fn the_engines_own_context_cannot_be_given() {
+    let shipped = Policies::shipped().unwrap();
+    for (name, value) in [("now", "2026-01-01T00:00:00Z"), ("grant", "x"), ("unheard", "x")] {
+        let mut request = live_view(OLGA);
+        request.context.insert(name.into(), value.into());
+        assert!(shipped.evaluate(&villa(), 1, &request, time("2026-01-01T00:00:00Z")).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn a_context_that_the_schema_declares_reaches_the_policies() {
+    let mut sources = PolicySources::shipped();
+    let schema = sources.schema.as_mut().unwrap();
+    schema.text = schema.text.replacen(
+        "context: { now: datetime, grant?: Coverage },",
+        "context: { now: datetime, grant?: Coverage, mfa?: Bool },",
+        1,
+    );
+    sources.policies.push(PolicyFile {
+        name: "own.cedar".into(),
+        text: r#"@id("mfa") forbid (principal, action == Action::"liveView", resource)
+            unless { context has mfa && context.mfa };"#
+            .into(),
+    });
+    let policies = Policies::load(&sources).unwrap();
+    let at = time("2026-01-01T00:00:00Z");
+    let mut request = live_view(ADA);
+    assert_eq!(policies.evaluate(&villa(), 1, &request, at).unwrap().determining_policies, ["mfa"]);
+    request.context.insert("mfa".into(), true.into());
+    let answer = policies.evaluate(&villa(), 1, &request, at).unwrap();
+    assert!(answer.is_allowed());
+    assert_eq!(answer.valid_until, Some(time("2026-01-01T08:00:00Z")));
+    request.context.insert("mfa".into(), "yes".into());
+    assert!(policies.evaluate(&villa(), 1, &request, at).is_err());
+}
+
+#[test]
+fn without_policies_everything_is_denied() {
+    let none = Policies::none().unwrap();
+    for principal in [ADA, OLGA, r#"Operator::"root""#] {
+        assert!(!ask(&none, principal, "2026-01-01T00:00:00Z").is_allowed());
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_policy_is_said_with_its_place() {
+    let message = |text: &str| with(text).unwrap_err().to_string();
+    let syntax = message("@id(\"a\")\npermit (principal, action,\n  resource) when { ! };");
+    assert!(syntax.starts_with("own.cedar:3:"), "{syntax}");
+    let types = message("@id(\"a\") permit (principal, action, resource)\nwhen { principal.colour == 1 };");
+    assert!(types.starts_with("own.cedar:2:8"), "{types}");
+    assert!(message("permit (principal, action, resource);").contains("has no @id"));
+    let twice = message(r#"@id("owner-hands-site-on") permit (principal, action, resource);"#);
+    assert!(twice.contains("already"), "{twice}");
+    assert!(message(r#"@id("a") permit (principal == ?principal, action, resource);"#).contains("slots"));
+}
+
+#[test]
+fn a_schema_without_the_commands_is_refused() {
+    let schema = Some(PolicyFile {
+        name: "s".into(),
+        text: "entity A; action a appliesTo { principal: A, resource: A };".into(),
+    });
+    let error = Policies::load(&PolicySources { schema, policies: Vec::new() }).unwrap_err().to_string();
+    assert!(error.contains("acceptInvite"), "{error}");
+}

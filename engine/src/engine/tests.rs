@@ -1,0 +1,260 @@
+use std::sync::Arc;
+use std::thread;
+
+use super::*;
+use crate::command::Submission;
+use crate::domain::Principal;
+use crate::ledger::{Answered, Commit, Entry, Head, MemoryLedger};
+use crate::refusal::RefusalCode;
+
+fn root() -> Principal {
+    r#"Operator::"root""#.parse().unwrap()
+}
+
+fn submission(principal: &str, command: &str) -> Submission {
+    Submission::new(principal.parse().unwrap(), serde_json::from_str(command).unwrap())
+}
+
+fn register(company: &str) -> Submission {
+    submission(r#"Operator::"root""#, &format!(r#"{{"registerCompany":{{"company":"{company}"}}}}"#))
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+/// A ledger that others hold too, and that can be told to fail.
+#[derive(Clone, Default)]
+struct Shared {
+    ledger: Arc<MemoryLedger>,
+    full: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Ledger for Shared {
+    fn epoch(&self) -> &str {
+        self.ledger.epoch()
+    }
+    fn head(&self) -> Result<Head, LedgerError> {
+        self.ledger.head()
+    }
+    fn append(&self, entry: Entry) -> Commit {
+        if self.full.load(Ordering::SeqCst) {
+            return Commit::ready(Err(LedgerError::new("ledger_full", "no space is left").into()));
+        }
+        self.ledger.append(entry)
+    }
+    fn read(&self, after: Revision, limit: usize) -> Result<Vec<Record>, LedgerError> {
+        self.ledger.read(after, limit)
+    }
+    fn wait(&self, revision: Revision, timeout: Wait) -> Result<Head, LedgerError> {
+        self.ledger.wait(revision, timeout)
+    }
+    fn answered(&self, id: &CommandId) -> Result<Option<Answered>, LedgerError> {
+        self.ledger.answered(id)
+    }
+    fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, LedgerError> {
+        self.ledger.audit(after, limit)
+    }
+    fn failed_completions(&self, ticket: &TicketId) -> Result<u64, LedgerError> {
+        self.ledger.failed_completions(ticket)
+    }
+    fn snapshot(&self) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.ledger.snapshot()
+    }
+    fn save_snapshot(&self, revision: Revision, bytes: Vec<u8>) -> Result<(), LedgerError> {
+        self.ledger.save_snapshot(revision, bytes)
+    }
+}
+
+#[test]
+fn a_command_that_was_answered_is_known_to_the_next_check() {
+    let engine = Engine::open(MemoryLedger::new()).unwrap();
+    let receipt = engine.submit(&register("acme"), at(1)).unwrap().receipt().cloned().unwrap();
+    assert_eq!(
+        (receipt.revision, receipt.events.as_slice()),
+        (1, ["companyRegistered".to_owned()].as_slice())
+    );
+    assert_eq!(receipt.determining_policies, ["operator-keeps-directory"]);
+    assert_eq!(engine.directory().revision(), 1);
+}
+
+#[test]
+fn ids_that_the_engine_makes_are_unlike_those_that_callers_choose() {
+    let engine = Engine::open(MemoryLedger::new()).unwrap();
+    let ids: Vec<String> = ["a", "b"]
+        .iter()
+        .map(|company| {
+            engine.submit(&register(company), at(1)).unwrap().receipt().unwrap().command_id.to_string()
+        })
+        .collect();
+    assert_eq!(ids, ["engine/1", "engine/2"]);
+}
+
+#[test]
+fn a_failed_append_changes_nothing_and_the_next_one_goes_on() {
+    let ledger = Shared::default();
+    let engine = Engine::open(ledger.clone()).unwrap();
+    engine.submit(&register("acme"), at(1)).unwrap();
+    ledger.full.store(true, Ordering::SeqCst);
+    let failed = register("lost").with_id("lost-1".parse().unwrap());
+    assert_eq!(engine.submit(&failed, at(2)).unwrap_err().code(), "ledger_full");
+    assert!(!engine.directory().has_company("lost"));
+    ledger.full.store(false, Ordering::SeqCst);
+    let receipt = engine.submit(&failed, at(3)).unwrap().receipt().cloned().unwrap();
+    assert_eq!(receipt.revision, 2);
+}
+
+#[test]
+fn what_another_engine_wrote_is_caught_up_with_before_deciding() {
+    let ledger = Shared::default();
+    let (one, other) = (Engine::open(ledger.clone()).unwrap(), Engine::open(ledger).unwrap());
+    one.submit(&register("acme"), at(1)).unwrap();
+    let refusal = other.submit(&register("acme"), at(2)).unwrap().refusal().cloned().unwrap();
+    assert_eq!(refusal.code, RefusalCode::AlreadyExists);
+    assert_eq!(other.submit(&register("rival"), at(2)).unwrap().receipt().unwrap().revision, 2);
+}
+
+#[test]
+fn time_never_runs_backwards() {
+    let ledger = Shared::default();
+    let engine = Engine::open(ledger.clone()).unwrap();
+    engine.submit(&register("acme"), at(1_000)).unwrap();
+    // A check latches the time too.
+    let request = AccessRequest::new(root().uid(), "manageSite", root().uid());
+    engine.evaluate(&request, at(5_000)).unwrap();
+    engine.submit(&register("rival"), at(2_000)).unwrap();
+    let times: Vec<i64> = engine.audit(0, 9).unwrap().iter().map(|entry| entry.at.millis()).collect();
+    assert_eq!(times, [1_000, 5_000]);
+    // Refusals count: the ledger remembers when they were.
+    engine.submit(&register("acme"), at(9_000)).unwrap();
+    drop(engine);
+    let engine = Engine::open(ledger).unwrap();
+    engine.submit(&register("third"), at(1)).unwrap();
+    assert_eq!(engine.audit(3, 1).unwrap()[0].at, at(9_000));
+}
+
+#[test]
+fn a_subscription_misses_nothing_and_starts_anywhere() {
+    let engine = Engine::open(MemoryLedger::new()).unwrap();
+    for company in 0..600 {
+        engine.submit(&register(&format!("c{company}")), at(1)).unwrap();
+    }
+    let drain = |from| {
+        let mut subscription = engine.subscribe(from);
+        let mut revisions = Vec::new();
+        while let Some(record) = subscription.next_within(Wait::ZERO).unwrap() {
+            revisions.push(record.revision);
+        }
+        revisions
+    };
+    assert_eq!(drain(1), (1..=600).collect::<Vec<_>>());
+    assert_eq!(drain(0), drain(1));
+    assert_eq!(drain(600), [600]);
+    assert!(drain(601).is_empty());
+    // One that waits is woken.
+    let mut waiting = engine.subscribe(601);
+    let writer = engine.clone();
+    let woken = thread::spawn(move || waiting.next_within(Wait::from_secs(60)).unwrap());
+    writer.submit(&register("late"), at(1)).unwrap();
+    assert_eq!(woken.join().unwrap().unwrap().revision, 601);
+}
+
+#[test]
+fn a_snapshot_and_the_events_after_it_lead_where_all_events_lead() {
+    let ledger = Shared::default();
+    let engine = Engine::open(ledger.clone()).unwrap();
+    for script in [
+        r#"{"registerCompany":{"company":"acme"}}"#,
+        r#"{"registerInstaller":{"installer":"ivan","company":"acme","role":"admin","permissions":[]}}"#,
+        r#"{"registerEndUser":{"endUser":"olga","contacts":[{"email":"o@x.org"}]}}"#,
+        r#"{"createSite":{"site":"villa","company":"acme","kind":"rental"}}"#,
+        r#"{"addDevice":{"device":"cam","site":"villa","supportsPasswordReset":true}}"#,
+    ] {
+        assert!(
+            engine.submit(&submission(r#"Operator::"root""#, script), at(1)).unwrap().receipt().is_some()
+        );
+    }
+    let ivan = |script: &str| engine.submit(&submission(r#"Installer::"ivan""#, script), at(2)).unwrap();
+    let olga = |script: &str| engine.submit(&submission(r#"EndUser::"olga""#, script), at(3)).unwrap();
+    ivan(
+        r#"{"inviteOwner":{"invite":"i","site":"villa","contact":{"email":"o@x.org"},"disableService":true,
+        "permissions":[{"permission":"liveView","devices":["cam"],"validity":"1h"},
+                       {"permission":"manageSite","validity":"permanent"},
+                       {"permission":"playback","devices":["cam"],"validity":"permanent"}]}}"#,
+    );
+    olga(r#"{"acceptInvite":{"invite":"i"}}"#);
+    olga(r#"{"withdrawGrant":{"grant":"i/playback/cam"}}"#);
+    ivan(r#"{"openResetTicket":{"ticket":"t","device":"cam","mode":"onSite"}}"#);
+    ivan(
+        r#"{"applyForPermission":{"application":"a","site":"villa",
+        "permissions":[{"permission":"configure","devices":["cam"],"validity":"1h"}]}}"#,
+    );
+    engine.save_snapshot().unwrap();
+    let restored = Directory::from_bytes(&ledger.snapshot().unwrap().unwrap()).unwrap();
+    assert_eq!(restored.to_bytes().unwrap().len(), engine.directory().to_bytes().unwrap().len());
+    olga(r#"{"acceptApplication":{"application":"a"}}"#);
+    let reopened = Engine::open(ledger.clone()).unwrap();
+    let day = at(86_400_010);
+    for (engine, count) in [(&engine, 0), (&reopened, 0)] {
+        assert_eq!(count, 0);
+        let acme = "acme".parse().unwrap();
+        let directory = engine.directory();
+        let coverage = |name: &str, resource: &str| {
+            directory.coverage(&acme, crate::domain::Permission::named(name).unwrap(), resource, at(5))
+        };
+        use crate::directory::Coverage::{Live, Never, Over};
+        assert_eq!(coverage("liveView", "cam"), Live { until: Some(at(3_600_003)) });
+        assert_eq!(coverage("playback", "cam"), Over);
+        assert_eq!(coverage("manageSite", "villa"), Live { until: None });
+        assert_eq!(coverage("configure", "cam"), Live { until: Some(at(3_600_003)) });
+        assert_eq!(coverage("manageSite", "elsewhere"), Never);
+        assert_eq!(directory.overdue(day).len(), 3, "the ticket and two grants");
+        assert_eq!(directory.overdue(at(5)).len(), 0);
+    }
+    assert_eq!(reopened.sweep(day).unwrap(), 3);
+    assert_eq!(reopened.sweep(day).unwrap(), 0);
+}
+
+#[test]
+fn a_damaged_snapshot_is_left_aside() {
+    let ledger = Shared::default();
+    let engine = Engine::open(ledger.clone()).unwrap();
+    engine.submit(&register("acme"), at(1)).unwrap();
+    engine.save_snapshot().unwrap();
+    let mut bytes = ledger.snapshot().unwrap().unwrap();
+    bytes[3] ^= 1;
+    assert!(Directory::from_bytes(&bytes).is_err());
+    ledger.save_snapshot(1, bytes).unwrap();
+    assert!(Engine::open(ledger).unwrap().directory().has_company("acme"));
+}
+
+#[test]
+fn many_threads_are_one_sequence() {
+    let engine = Engine::open(MemoryLedger::new()).unwrap();
+    let threads: Vec<_> = (0..8)
+        .map(|thread| {
+            let engine = engine.clone();
+            thread::spawn(move || {
+                (0..25)
+                    .map(|n| {
+                        let id = format!("same-{n}").parse().unwrap();
+                        let shared = engine.submit(&register(&format!("s{n}")).with_id(id), at(1)).unwrap();
+                        engine.submit(&register(&format!("c{thread}-{n}")), at(1)).unwrap();
+                        shared.receipt().unwrap().revision
+                    })
+                    .collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let revisions: Vec<Vec<Revision>> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(revisions.iter().all(|own| *own == revisions[0]), "one id, one answer");
+    assert_eq!(engine.directory().revision(), 8 * 25 + 25);
+}
+
+#[test]
+fn other_policies_count_from_the_next_answer_on() {
+    let engine = Engine::open(MemoryLedger::new()).unwrap();
+    engine.replace_policies(Policies::none().unwrap());
+    let refusal = engine.submit(&register("acme"), at(1)).unwrap().refusal().cloned().unwrap();
+    assert_eq!(refusal.code, RefusalCode::NotPermitted);
+}

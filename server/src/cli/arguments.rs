@@ -1,0 +1,282 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Authorization for access that has to be asked for.
+#[derive(Debug, Parser)]
+#[command(
+    name = "consentry",
+    version,
+    about = "Authorization for access that has to be asked for.",
+    long_about = "Authorization for access that has to be asked for.\n\n\
+        Installers ask owners: to take a site over, for live view, playback or configuration, for a new \
+        password. Owners answer; what nobody answers expires after 24 hours. Policies in Cedar say who \
+        may do what, lifecycles say when, and a ledger remembers all of it.",
+    after_help = "Exit status: 0 done or allowed, 1 refused or denied, 2 bad use, bad input or something broken.\n\n\
+        Examples:\n  \
+        consentry demo\n  \
+        consentry replay story.jsonl --ledger ./ledger\n  \
+        consentry check --ledger ./ledger 'Installer::\"ivan\"' liveView 'Device::\"cam-7\"'\n  \
+        consentry policy test --policies ./policies"
+)]
+pub(crate) struct Arguments {
+    /// Print JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which policies are asked.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyFolder {
+    /// Ask the policies in this folder, not those that come with consentry
+    #[arg(long = "policies", value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+/// Which ledger is used.
+#[derive(Debug, Args)]
+pub(crate) struct LedgerFolder {
+    /// The folder of the ledger
+    #[arg(long = "ledger", value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Play a story from beginning to end: hand-over, application, reset ticket
+    #[command(after_help = "The clock is simulated, policies and ledger are real; the ledger is thrown away.\n\n\
+        Examples:\n  consentry demo\n  consentry demo --policies ./my-policies\n  consentry demo --json | jq .answer")]
+    Demo {
+        #[command(flatten)]
+        policies: PolicyFolder,
+    },
+    /// Run a script: commands, checks and looks, one JSON object a line
+    #[command(after_help = "Prints one JSON object for each line, once it is durable. Each line runs at the greatest \
+        `at` so far.\n\nA line is one of\n  \
+        {\"at\":TIME,\"as\":PRINCIPAL,\"do\":{COMMAND}}   a command; with \"id\":ID it can be repeated safely\n  \
+        {\"at\":TIME,\"check\":{\"principal\":…,\"action\":…,\"resource\":…}}\n  \
+        {\"at\":TIME,\"show\":{\"invite\"|\"application\"|\"ticket\"|\"grant\"|\"site\":ID}}\n  \
+        {\"at\":TIME,\"list\":{\"grants\":{\"company\"?,\"device\"?,\"owner\"?,\"live\"?}}}\n\n\
+        Exit status 0 when every line ran, whatever was refused; 2 at the first line that is malformed.\n\n\
+        Examples:\n  consentry replay story.jsonl\n  consentry replay - --ledger ./ledger < story.jsonl")]
+    Replay {
+        /// The script; `-` is standard input
+        file: PathBuf,
+        /// Keep the ledger in this folder; without it, it is thrown away
+        #[arg(long, value_name = "DIR")]
+        ledger: Option<PathBuf>,
+        #[command(flatten)]
+        policies: PolicyFolder,
+    },
+    /// Give one command
+    #[command(after_help = "Examples:\n  \
+        consentry submit --ledger ./ledger --as 'Operator::\"root\"' '{\"registerCompany\":{\"company\":\"acme\"}}'\n  \
+        consentry submit --ledger ./ledger --as 'EndUser::\"olga\"' - < complete.json   (keeps a password out of the \
+        list of processes)")]
+    Submit {
+        #[command(flatten)]
+        ledger: LedgerFolder,
+        #[command(flatten)]
+        policies: PolicyFolder,
+        /// Who acts: Installer::"ivan", EndUser::"olga", Operator::"root"
+        #[arg(long = "as", value_name = "PRINCIPAL")]
+        principal: String,
+        /// The command's id, by which repeating it is told from doing it twice
+        #[arg(long)]
+        id: Option<String>,
+        /// The moment at which it runs; now, if left out
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+        /// The command as JSON: {"NAME":{FIELDS}}; `-` reads it from standard input
+        command: String,
+    },
+    /// Ask whether a principal may do something now
+    #[command(after_help = "Examples:\n  \
+        consentry check --ledger ./ledger 'Installer::\"ivan\"' liveView 'Device::\"cam-7\"'\n  \
+        consentry check --ledger ./ledger 'EndUser::\"olga\"' manageSite 'Site::\"villa\"' --at 2026-03-01T12:00:00Z")]
+    Check {
+        #[command(flatten)]
+        ledger: LedgerFolder,
+        #[command(flatten)]
+        policies: PolicyFolder,
+        /// Who wants to act: Installer::"ivan"
+        principal: String,
+        /// What: liveView, playback, configure, manageSite, disableService
+        action: String,
+        /// On what: Device::"cam-7", Site::"villa"
+        resource: String,
+        /// What else is known, as a JSON object that fits the schema
+        #[arg(long, value_name = "JSON")]
+        context: Option<String>,
+        /// The moment at which it is asked; now, if left out
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
+    /// Show where a thing stands
+    #[command(after_help = "Example:\n  consentry show --ledger ./ledger invite invite-1")]
+    Show {
+        #[command(flatten)]
+        ledger: LedgerFolder,
+        /// What kind of thing
+        kind: Kind,
+        /// Its id
+        id: String,
+        /// The moment at which to look; now, if left out
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
+    /// List grants
+    #[command(after_help = "Example:\n  consentry list --ledger ./ledger grants --company acme --live true")]
+    List {
+        #[command(flatten)]
+        ledger: LedgerFolder,
+        #[command(flatten)]
+        filter: Filter,
+        /// The moment at which to look; now, if left out
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
+    /// Print the audit trail: who asked for what, when, and what they were answered by which policies
+    #[command(after_help = "Example:\n  consentry log --ledger ./ledger --after 100 --json")]
+    Log {
+        #[command(flatten)]
+        ledger: LedgerFolder,
+        /// Leave out the lines up to this number
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        after: u64,
+        /// Print at most so many lines
+        #[arg(long, value_name = "COUNT")]
+        limit: Option<usize>,
+    },
+    /// Look after a ledger
+    Ledger {
+        #[command(subcommand)]
+        command: LedgerCommand,
+    },
+    /// Check and test policies
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Print the lifecycles, as the machines themselves have them
+    Lifecycle {
+        #[command(subcommand)]
+        command: LifecycleCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Read the whole ledger and check that nothing in it was changed
+    Verify {
+        #[command(flatten)]
+        ledger: LedgerFolder,
+    },
+    /// Keep a snapshot, from which the ledger opens faster
+    Snapshot {
+        #[command(flatten)]
+        ledger: LedgerFolder,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Parse and validate the policies; what is wrong is shown with file, line and column
+    #[command(after_help = "Example:\n  consentry policy check --policies ./policies")]
+    Check {
+        #[command(flatten)]
+        policies: PolicyFolder,
+    },
+    /// Run the cases of the policies (`cases/*.json`)
+    #[command(after_help = "Exit status 1 when a case fails.\n\nExample:\n  consentry policy test --policies ./policies")]
+    Test {
+        #[command(flatten)]
+        policies: PolicyFolder,
+        /// Run only the cases with this in their name
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LifecycleCommand {
+    /// Every state and every event, and what they lead to
+    Table {
+        /// Only this lifecycle
+        lifecycle: Option<LifecycleName>,
+    },
+    /// State diagrams in Mermaid's language
+    Diagram {
+        /// Only this lifecycle
+        lifecycle: Option<LifecycleName>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LifecycleName {
+    Invite,
+    PermissionApplication,
+    ResetTicket,
+    Grant,
+}
+
+impl LifecycleName {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Invite => "invite",
+            Self::PermissionApplication => "permission application",
+            Self::ResetTicket => "reset ticket",
+            Self::Grant => "grant",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    Invite,
+    Application,
+    Ticket,
+    Grant,
+    Site,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Invite => "invite",
+            Self::Application => "application",
+            Self::Ticket => "ticket",
+            Self::Grant => "grant",
+            Self::Site => "site",
+        }
+    }
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listed {
+    Grants,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Filter {
+    /// What to list
+    #[arg(value_name = "WHAT")]
+    pub(crate) _what: Listed,
+    /// Held by this company
+    #[arg(long)]
+    pub(crate) company: Option<String>,
+    /// For this device
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Given by this owner
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    /// Live, or not
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) live: Option<bool>,
+}

@@ -1,0 +1,82 @@
+//! `consentry policy`.
+
+use consentry::policy::{Policies, PolicySources};
+use serde::Serialize;
+
+use super::arguments::PolicyCommand;
+use super::output::{Colour, Output};
+use super::{Ended, Failure};
+use crate::folder::{self, Cases};
+use crate::shipped;
+
+pub(super) fn run(command: &PolicyCommand, output: &mut Output) -> Result<Ended, Failure> {
+    match command {
+        PolicyCommand::Check { policies } => {
+            let sources = match &policies.folder {
+                Some(folder) => folder::read(folder)?,
+                None => PolicySources::shipped(),
+            };
+            check(&sources, output)?;
+            Ok(Ended::Yes)
+        }
+        PolicyCommand::Test { policies, only } => {
+            let (set, cases) = match &policies.folder {
+                Some(folder) => (Policies::load(&folder::read(folder)?)?, folder::read_cases(folder)?),
+                None => (Policies::shipped()?, shipped::cases()?),
+            };
+            test(&set, &cases, only.as_deref(), output)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Checked<'a> {
+    files: usize,
+    policies: &'a [String],
+    version: &'a str,
+}
+
+fn check(sources: &PolicySources, output: &mut Output) -> Result<(), Failure> {
+    let policies = Policies::load(sources)?;
+    let files = sources.policies.len();
+    output.object(&Checked { files, policies: policies.ids(), version: policies.version() })?;
+    let count = policies.ids().len();
+    output.line(&format!("{count} policies in {files} files are valid (version {})", policies.version()))?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Ran<'a> {
+    file: &'a str,
+    case: &'a str,
+    passed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+fn test(policies: &Policies, cases: &Cases, only: Option<&str>, output: &mut Output) -> Result<Ended, Failure> {
+    let (mut passed, mut failed) = (0_usize, 0_usize);
+    for (file, cases_of_file) in &cases.files {
+        for case in cases_of_file {
+            if only.is_some_and(|only| !case.name.contains(only)) {
+                continue;
+            }
+            let result = policies.run_case(&cases.cast, case);
+            let message = result.as_ref().err().map(String::as_str);
+            output.object(&Ran { file, case: &case.name, passed: result.is_ok(), message })?;
+            match message {
+                None => passed += 1,
+                Some(message) => {
+                    failed += 1;
+                    let word = output.paint(Colour::Red, "FAILED");
+                    output.line(&format!("{word}  {file}: {}\n        {message}", case.name))?;
+                }
+            }
+        }
+    }
+    output.line(&format!("{passed} cases passed, {failed} failed"))?;
+    if passed + failed == 0 {
+        return Err(Failure::Malformed("there are no cases to run (`cases/*.json`)".into()));
+    }
+    Ok(if failed == 0 { Ended::Yes } else { Ended::No })
+}
