@@ -1,1 +1,23 @@
-fn main() {}
+//! The promises of Consentry, one module each. `cargo nextest run -p consentry-tests`
+#![cfg(test)]
+
+#[path = "suite/contract.rs"]
+mod contract; // commands, checks and scripts: form, order of refusals, idempotency, time
+#[path = "suite/invariants.rs"]
+mod invariants; // I1 to I11, on random histories
+#[path = "suite/lifecycles.rs"]
+mod lifecycles; // every state × event of the four lifecycles, as tables and diagrams
+#[path = "suite/meaning.rs"]
+mod meaning; // what the shipped policies and lifecycles mean, a sentence a test
+#[path = "suite/policies.rs"]
+mod policies; // no policies, one policy more, policies that are refused, the policies' own cases
+#[path = "suite/races.rs"]
+mod races; // many threads on one engine
+#[path = "suite/reckoning.rs"]
+mod reckoning; // a second, simple reckoning of everything, from the events alone
+#[path = "suite/scripts.rs"]
+mod scripts; // tests/scripts: every script gets the answers beside it
+#[path = "suite/tidy.rs"]
+mod tidy; // what keeps the repository readable
+#[path = "suite/world.rs"]
+mod world; // the small cast that the tests share

@@ -75,10 +75,8 @@ impl Failure {
 
     /// Whether nobody is left to read the answers: that is for them to know.
     fn is_broken_pipe(&self) -> bool {
-        match self {
-            Self::Io(error) | Self::Script(ScriptError::Io(error)) => error.kind() == io::ErrorKind::BrokenPipe,
-            _ => false,
-        }
+        let (Self::Io(error) | Self::Script(ScriptError::Io(error))) = self else { return false };
+        error.kind() == io::ErrorKind::BrokenPipe
     }
 }
 
@@ -123,7 +121,9 @@ fn dispatch(command: Command, output: &mut Output) -> Result<Ended, Failure> {
             let policies = load_policies(policies.folder.as_deref())?;
             match ledger {
                 Some(ledger) => replay(&open(&ledger, policies)?, &file, output)?,
-                None => replay(&Engine::builder(MemoryLedger::new()).policies(policies).open()?, &file, output)?,
+                None => {
+                    replay(&Engine::builder(MemoryLedger::new()).policies(policies).open()?, &file, output)?
+                }
             }
             Ok(Ended::Yes)
         }
@@ -133,7 +133,8 @@ fn dispatch(command: Command, output: &mut Output) -> Result<Ended, Failure> {
             looking::run(&engine, &line, output)
         }
         Command::Check { ledger, policies, principal, action, resource, context, at } => {
-            let line = looking::check_line(&principal, &action, &resource, context.as_deref(), at.as_deref())?;
+            let line =
+                looking::check_line(&principal, &action, &resource, context.as_deref(), at.as_deref())?;
             let engine = open_existing(&ledger.folder, load_policies(policies.folder.as_deref())?)?;
             looking::run(&engine, &line, output)
         }
@@ -179,7 +180,7 @@ fn open(folder: &Path, policies: Policies) -> Result<Engine, Failure> {
 
 /// The ledger in `folder`; looking at one does not make one.
 fn existing(folder: &Path) -> Result<DiskLedger, Failure> {
-    if !DiskLedger::exists(folder) {
+    if !folder.join("ledger.sqlite3").is_file() {
         return Err(Failure::NoLedger(folder.to_owned()));
     }
     Ok(DiskLedger::open(folder)?)
@@ -198,4 +199,3 @@ fn replay(engine: &Engine, file: &Path, output: &mut Output) -> Result<(), Failu
     script::run(engine, BufReader::new(script), output.writer())?;
     Ok(())
 }
-

@@ -6,7 +6,10 @@ use consentry::Timestamp;
 
 /// The moment at which it is called.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the engine takes every moment as an argument; here one comes from")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the engine takes every moment as an argument; here one comes from"
+)]
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

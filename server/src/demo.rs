@@ -66,8 +66,14 @@ pub(crate) fn play(policies: Policies, output: &mut Output) -> Result<(), Failur
         let after = state(&engine);
         let lifecycle = watched.as_ref().and_then(|watched| moved(watched, before, after));
         summary.count(&line, &reply);
-        let told =
-            Told { step: count, at: line.at, say: say.as_deref(), ask: asked(&line.ask), answer: &reply, lifecycle };
+        let told = Told {
+            step: count,
+            at: line.at,
+            say: say.as_deref(),
+            ask: asked(&line.ask),
+            answer: &reply,
+            lifecycle,
+        };
         output.object(&told)?;
         tell(&told, &line, output)?;
     }
@@ -143,4 +149,3 @@ fn tell(told: &Told<'_>, line: &Line, output: &mut Output) -> io::Result<()> {
     }
     Ok(())
 }
-

@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 pub(crate) struct PolicyFolder {
     /// Ask the policies in this folder, not those that come with consentry
-    #[arg(long = "policies", value_name = "DIR")]
+    #[arg(id = "policies", long = "policies", value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
 }
 
@@ -41,28 +41,32 @@ pub(crate) struct PolicyFolder {
 #[derive(Debug, Args)]
 pub(crate) struct LedgerFolder {
     /// The folder of the ledger
-    #[arg(long = "ledger", value_name = "DIR")]
+    #[arg(id = "ledger", long = "ledger", value_name = "DIR")]
     pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Play a story from beginning to end: hand-over, application, reset ticket
-    #[command(after_help = "The clock is simulated, policies and ledger are real; the ledger is thrown away.\n\n\
-        Examples:\n  consentry demo\n  consentry demo --policies ./my-policies\n  consentry demo --json | jq .answer")]
+    #[command(
+        after_help = "The clock is simulated, policies and ledger are real; the ledger is thrown away.\n\n\
+        Examples:\n  consentry demo\n  consentry demo --policies ./my-policies\n  consentry demo --json | jq .answer"
+    )]
     Demo {
         #[command(flatten)]
         policies: PolicyFolder,
     },
     /// Run a script: commands, checks and looks, one JSON object a line
-    #[command(after_help = "Prints one JSON object for each line, once it is durable. Each line runs at the greatest \
+    #[command(
+        after_help = "Prints one JSON object for each line, once it is durable. Each line runs at the greatest \
         `at` so far.\n\nA line is one of\n  \
         {\"at\":TIME,\"as\":PRINCIPAL,\"do\":{COMMAND}}   a command; with \"id\":ID it can be repeated safely\n  \
         {\"at\":TIME,\"check\":{\"principal\":…,\"action\":…,\"resource\":…}}\n  \
         {\"at\":TIME,\"show\":{\"invite\"|\"application\"|\"ticket\"|\"grant\"|\"site\":ID}}\n  \
         {\"at\":TIME,\"list\":{\"grants\":{\"company\"?,\"device\"?,\"owner\"?,\"live\"?}}}\n\n\
         Exit status 0 when every line ran, whatever was refused; 2 at the first line that is malformed.\n\n\
-        Examples:\n  consentry replay story.jsonl\n  consentry replay - --ledger ./ledger < story.jsonl")]
+        Examples:\n  consentry replay story.jsonl\n  consentry replay - --ledger ./ledger < story.jsonl"
+    )]
     Replay {
         /// The script; `-` is standard input
         file: PathBuf,
@@ -192,7 +196,9 @@ pub(crate) enum PolicyCommand {
         policies: PolicyFolder,
     },
     /// Run the cases of the policies (`cases/*.json`)
-    #[command(after_help = "Exit status 1 when a case fails.\n\nExample:\n  consentry policy test --policies ./policies")]
+    #[command(
+        after_help = "Exit status 1 when a case fails.\n\nExample:\n  consentry policy test --policies ./policies"
+    )]
     Test {
         #[command(flatten)]
         policies: PolicyFolder,

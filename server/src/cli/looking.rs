@@ -18,7 +18,8 @@ const PAGE: usize = 1000;
 
 fn line(at: Option<&str>, fields: impl IntoIterator<Item = (&'static str, Value)>) -> Result<Line, Failure> {
     let at = at.map_or_else(|| clock::now().to_string(), str::to_owned);
-    let mut whole: Map<String, Value> = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let mut whole: Map<String, Value> =
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     whole.insert("at".to_owned(), Value::String(at));
     Line::parse_value(Value::Object(whole)).map_err(Failure::Malformed)
 }
@@ -27,7 +28,12 @@ fn parse(what: &str, text: &str) -> Result<Value, Failure> {
     serde_json::from_str(text).map_err(|error| Failure::Malformed(format!("{what} is not JSON: {error}")))
 }
 
-pub(super) fn command_line(principal: &str, id: Option<&str>, at: Option<&str>, command: &str) -> Result<Line, Failure> {
+pub(super) fn command_line(
+    principal: &str,
+    id: Option<&str>,
+    at: Option<&str>,
+    command: &str,
+) -> Result<Line, Failure> {
     let mut text = command.to_owned();
     if command == "-" {
         text.clear();
@@ -72,7 +78,12 @@ pub(super) fn run(engine: &Engine, line: &Line, output: &mut Output) -> Result<E
     Ok(if reply.is_yes() { Ended::Yes } else { Ended::No })
 }
 
-pub(super) fn log(engine: &Engine, after: u64, limit: Option<usize>, output: &mut Output) -> Result<(), Failure> {
+pub(super) fn log(
+    engine: &Engine,
+    after: u64,
+    limit: Option<usize>,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let (mut after, mut left) = (after, limit.unwrap_or(usize::MAX));
     while left > 0 {
         let page = engine.audit(after, left.min(PAGE))?;

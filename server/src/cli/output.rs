@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, StdoutLock, Write};
 
 use consentry::command::Command;
 use consentry::ledger::{AuditEntry, Outcome};
-use consentry::policy::Evaluation;
+use consentry::policy::{DenyReason, Evaluation};
 use consentry::refusal::{Refusal, RefusalCode};
 use consentry::view::{Details, GrantLine, View};
 use serde::Serialize;
@@ -102,16 +102,20 @@ impl Output {
     }
 
     fn refused(&self, refusal: &Refusal) -> Vec<String> {
-        let head = format!("{}  {}: {}", self.paint(Colour::Red, "refused"), refusal.code.name(), refusal.message);
+        let head =
+            format!("{}  {}: {}", self.paint(Colour::Red, "refused"), refusal.code.name(), refusal.message);
         let by = match refusal.code {
             RefusalCode::NotPermitted if refusal.determining_policies.is_empty() => {
                 "      by policy: none permits it".to_owned()
             }
-            RefusalCode::NotPermitted => format!("      forbidden by {}", refusal.determining_policies.join(", ")),
-            RefusalCode::WrongState | RefusalCode::Expired => "      by its lifecycle".to_owned(),
-            RefusalCode::Invalid | RefusalCode::Conflict | RefusalCode::NotFound | RefusalCode::AlreadyExists => {
-                "      before any policy was asked".to_owned()
+            RefusalCode::NotPermitted => {
+                format!("      forbidden by {}", refusal.determining_policies.join(", "))
             }
+            RefusalCode::WrongState | RefusalCode::Expired => "      by its lifecycle".to_owned(),
+            RefusalCode::Invalid
+            | RefusalCode::Conflict
+            | RefusalCode::NotFound
+            | RefusalCode::AlreadyExists => "      before any policy was asked".to_owned(),
             RefusalCode::LiveDuplicate
             | RefusalCode::WiderThanAsked
             | RefusalCode::WeakPassword
@@ -130,11 +134,20 @@ impl Output {
             let head = format!("{}  {until}", self.paint(Colour::Green, "ALLOW"));
             return vec![head, self.by("because of", &evaluation.determining_policies)];
         }
-        let reason = evaluation.reason.map_or("not_permitted", consentry::DenyReason::name);
+        let reason = evaluation.reason.map_or("not_permitted", DenyReason::name);
         let mut lines = vec![format!("{}  {reason}", self.paint(Colour::Red, "DENY"))];
-        lines.push(match evaluation.determining_policies.as_slice() {
-            [] => self.by("by policy: none permits it,", &[]).replace(", no policy", ""),
-            forbids => self.by("forbidden by", forbids),
+        lines.push(match (evaluation.reason, evaluation.determining_policies.as_slice()) {
+            (
+                Some(
+                    DenyReason::UnknownPrincipal
+                    | DenyReason::UnknownResource
+                    | DenyReason::UnknownAction
+                    | DenyReason::Stale,
+                ),
+                _,
+            ) => self.paint(Colour::Dim, "      before any policy was asked"),
+            (_, []) => self.paint(Colour::Dim, "      by policy: none permits it"),
+            (_, forbids) => self.by("forbidden by", forbids),
         });
         lines.extend(evaluation.errors.iter().map(|error| format!("      {error}")));
         lines
@@ -154,7 +167,11 @@ impl Output {
                 (self.paint(Colour::Red, &text), &refusal.determining_policies)
             }
         };
-        let by = if by.is_empty() { String::new() } else { self.paint(Colour::Dim, &format!("  [{}]", by.join(", "))) };
+        let by = if by.is_empty() {
+            String::new()
+        } else {
+            self.paint(Colour::Dim, &format!("  [{}]", by.join(", ")))
+        };
         let subject = entry.command.get(name).map(subject).unwrap_or_default();
         format!("{:>6}  {}  {}  {name}{subject}  {answer}{by}", entry.number, entry.at, entry.principal)
     }
@@ -162,9 +179,8 @@ impl Output {
 
 /// The first ids of a command's fields, enough to know what it is about.
 fn subject(fields: &serde_json::Value) -> String {
-    let named = [
-        "invite", "application", "ticket", "grant", "device", "site", "installer", "endUser", "company",
-    ];
+    let named =
+        ["invite", "application", "ticket", "grant", "device", "site", "installer", "endUser", "company"];
     let id = named.iter().find_map(|name| fields.get(name)?.as_str());
     id.map(|id| format!(" {id}")).unwrap_or_default()
 }
@@ -180,7 +196,9 @@ fn shown(view: &View) -> String {
     let mut text = view.state.to_owned();
     match &view.details {
         Details::Site { owner } => {
-            text.push_str(&owner.as_ref().map_or(", no owner".to_owned(), |owner| format!(", owned by {owner}")));
+            text.push_str(
+                &owner.as_ref().map_or(", no owner".to_owned(), |owner| format!(", owned by {owner}")),
+            );
         }
         Details::Asked { deadline, site, company, asker, .. } => {
             text.push_str(&format!(", deadline {deadline}, on site {site}, asked by {asker} of {company}"));
@@ -208,7 +226,13 @@ fn listed(grants: &[GrantLine]) -> Vec<String> {
             (None, None) => String::new(),
         };
         let until = grant.until.map_or("without end".to_owned(), |until| format!("until {until}"));
-        format!("{}  {}  {} on {on} for {}, {until}", grant.grant, grant.state, grant.permission.name(), grant.company)
+        format!(
+            "{}  {}  {} on {on} for {}, {until}",
+            grant.grant,
+            grant.state,
+            grant.permission.name(),
+            grant.company
+        )
     };
     grants.iter().map(line).collect()
 }

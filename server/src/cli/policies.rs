@@ -54,7 +54,12 @@ struct Ran<'a> {
     message: Option<&'a str>,
 }
 
-fn test(policies: &Policies, cases: &Cases, only: Option<&str>, output: &mut Output) -> Result<Ended, Failure> {
+fn test(
+    policies: &Policies,
+    cases: &Cases,
+    only: Option<&str>,
+    output: &mut Output,
+) -> Result<Ended, Failure> {
     let (mut passed, mut failed) = (0_usize, 0_usize);
     for (file, cases_of_file) in &cases.files {
         for case in cases_of_file {

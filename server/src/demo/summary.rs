@@ -17,7 +17,8 @@ pub(super) struct Summary {
     principals: BTreeSet<String>,
     done: usize,
     refused: BTreeMap<&'static str, usize>,
-    allowed: BTreeMap<String, usize>,
+    allowed: usize,
+    allowed_by: BTreeMap<String, usize>,
     denied: BTreeMap<&'static str, usize>,
     revision: u64,
     grants: usize,
@@ -37,8 +38,9 @@ impl Summary {
             Reply::Done { .. } => self.done += 1,
             Reply::Refused { refusal, .. } => *self.refused.entry(refusal.code.name()).or_default() += 1,
             Reply::Checked(evaluation) if evaluation.is_allowed() => {
+                self.allowed += 1;
                 for policy in &evaluation.determining_policies {
-                    *self.allowed.entry(policy.clone()).or_default() += 1;
+                    *self.allowed_by.entry(policy.clone()).or_default() += 1;
                 }
             }
             Reply::Checked(evaluation) => {
@@ -62,11 +64,12 @@ impl Summary {
             (Some(first), Some(last)) => (last.millis() - first.millis()) / 60_000,
             _ => 0,
         };
-        let listed = |counts: Vec<String>| if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
+        let listed =
+            |counts: Vec<String>| if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
         let count = |name: &dyn std::fmt::Display, count: usize| format!("{count} {name}");
         let refused = listed(self.refused.iter().map(|(name, n)| count(name, *n)).collect());
         let denied = listed(self.denied.iter().map(|(name, n)| count(name, *n)).collect());
-        let allowed = listed(self.allowed.iter().map(|(name, n)| count(name, *n)).collect());
+        let allowed = listed(self.allowed_by.iter().map(|(name, n)| count(name, *n)).collect());
         format!(
             "In {} hours and {} minutes of simulated time, {} principals took part. Of their commands {} were done \
              and {} refused ({refused}). Of their checks {} were allowed (by {allowed}) and {} denied ({denied}). The \
@@ -76,7 +79,7 @@ impl Summary {
             self.principals.len(),
             self.done,
             self.refused.values().sum::<usize>(),
-            self.allowed.values().sum::<usize>(),
+            self.allowed,
             self.denied.values().sum::<usize>(),
             self.revision,
             self.grants,

@@ -1,0 +1,53 @@
+# Each recipe is one line that works without just, too.
+
+# Play the demo
+demo:
+    cargo run -- demo
+
+# Everything that a change must pass
+ci:
+    bash .ci/run
+
+# Does it compile?
+check:
+    cargo check --workspace --all-targets
+
+# All tests
+test:
+    cargo test --workspace
+
+# The cases of the policies
+policies:
+    cargo run -q -- policy test --policies policies
+
+# Style
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Layout
+fmt:
+    cargo fmt --all
+
+# The documentation of the crates
+doc:
+    cargo doc --workspace --no-deps
+
+# Write the answers of the scripts under tests/scripts again; then read the difference
+update-answers:
+    UPDATE_ANSWERS=1 cargo test -p consentry-tests
+
+# Write docs/lifecycles.md again from the machines
+update-docs:
+    UPDATE_DOCS=1 cargo test -p consentry-tests docs
+
+# Kill a writing process a few hundred times
+kill:
+    CONSENTRY_KILLS=300 cargo test -p consentry-tests --test suite -- kill --nocapture
+
+# Benchmarks; see benches/README.md for single ones
+bench:
+    cargo bench -p consentry-benches
+
+# Licences and sources of what is built in (needs cargo-deny)
+deny:
+    cargo deny check licenses sources bans
