@@ -6,3 +6,8 @@ mod demo;
 pub mod folder;
 pub mod script;
 pub mod shipped;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
