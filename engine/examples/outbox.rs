@@ -18,7 +18,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let now: Timestamp = "2026-03-01T12:00:00Z".parse()?;
     for company in ["acme", "rival"] {
-        let command = serde_json::from_value(serde_json::json!({ "registerCompany": { "company": company } }))?;
+        let command =
+            serde_json::from_value(serde_json::json!({ "registerCompany": { "company": company } }))?;
         engine.submit(&Submission::new(r#"Operator::"root""#.parse()?, command), now)?;
     }
     outbox.join().map_err(|_| "the outbox stopped")?;

@@ -7,7 +7,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let engine = Engine::open(MemoryLedger::new())?;
     let now: Timestamp = "2026-03-01T12:00:00Z".parse()?;
     let register = |company: &str| -> Result<(), Box<dyn std::error::Error>> {
-        let command = serde_json::from_value(serde_json::json!({ "registerCompany": { "company": company } }))?;
+        let command =
+            serde_json::from_value(serde_json::json!({ "registerCompany": { "company": company } }))?;
         let answer = engine.submit(&Submission::new(r#"Operator::"root""#.parse()?, command), now)?;
         match answer.refusal() {
             Some(refusal) => println!("{company}: {refusal}, by {:?}", refusal.determining_policies),

@@ -132,8 +132,9 @@ pub struct Appended {
 /// Why nothing was appended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// The head is another than expected: catch up, decide again.
-    #[error("the ledger's head is {0}, not the expected one")]
+    /// The head is another than expected, or the command's id was bound meanwhile: catch up, look the
+    /// id up, decide again.
+    #[error("the ledger moved on: its head is {0}")]
     Conflict(Revision),
     /// The ledger failed. Whether the entry is in it is certain only after reading.
     #[error(transparent)]

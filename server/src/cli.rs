@@ -180,7 +180,7 @@ fn open(folder: &Path, policies: Policies) -> Result<Engine, Failure> {
 
 /// The ledger in `folder`; looking at one does not make one.
 fn existing(folder: &Path) -> Result<DiskLedger, Failure> {
-    if !folder.join("ledger.sqlite3").is_file() {
+    if !DiskLedger::exists(folder) {
         return Err(Failure::NoLedger(folder.to_owned()));
     }
     Ok(DiskLedger::open(folder)?)

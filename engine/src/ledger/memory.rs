@@ -58,6 +58,11 @@ impl Inner {
         if entry.expected != self.head.revision {
             return Err(AppendError::Conflict(self.head.revision));
         }
+        let id =
+            entry.attempt.as_ref().filter(|attempt| attempt.binds).and_then(|attempt| attempt.id.as_ref());
+        if id.is_some_and(|id| self.answers.contains_key(id)) {
+            return Err(AppendError::Conflict(self.head.revision));
+        }
         let at: Timestamp = entry.not_before.max(self.head.time);
         self.head.time = at;
         if !entry.events.is_empty() {

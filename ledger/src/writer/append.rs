@@ -1,0 +1,158 @@
+use consentry::directory::Revision;
+use consentry::domain::{CommandId, Timestamp};
+use consentry::event::Event;
+use consentry::ledger::{
+    AppendError, Appended, Attempt, Entry, Hash, Head, LedgerError, failed_completion, seal,
+};
+use rusqlite::{Connection, Statement, params};
+use serde_json::to_string;
+
+use super::Answer;
+use crate::chain::{Line, Link as _, key};
+use crate::tail::Tail;
+
+/// An entry in the form in which it will be written, so that nothing in it can fail a whole batch.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    expected: Revision,
+    not_before: Timestamp,
+    /// The events; `None`: there are none.
+    payload: Option<String>,
+    attempt: Option<PreparedAttempt>,
+}
+
+#[derive(Debug)]
+struct PreparedAttempt {
+    id: Option<CommandId>,
+    binds: bool,
+    digest: Hash,
+    principal: String,
+    body: String,
+    outcome: String,
+    failed_ticket: Option<String>,
+}
+
+impl Prepared {
+    pub(crate) fn new(entry: Entry) -> Result<Self, LedgerError> {
+        let prepared = || -> Result<Self, serde_json::Error> {
+            let payload = |events: &[Event]| (!events.is_empty()).then(|| to_string(events)).transpose();
+            Ok(Self {
+                expected: entry.expected,
+                not_before: entry.not_before,
+                payload: payload(&entry.events)?,
+                attempt: entry.attempt.map(PreparedAttempt::new).transpose()?,
+            })
+        };
+        prepared()
+            .map_err(|error| LedgerError::new("ledger_io", format!("an entry cannot be written: {error}")))
+    }
+}
+
+impl PreparedAttempt {
+    fn new(attempt: Attempt) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            failed_ticket: failed_completion(&attempt).map(str::to_owned),
+            principal: attempt.principal.to_string(),
+            body: to_string(&attempt.body)?,
+            outcome: to_string(&attempt.outcome)?,
+            id: attempt.id,
+            binds: attempt.binds,
+            digest: attempt.digest,
+        })
+    }
+
+    fn into_line(self, number: u64, at: Timestamp, id: &CommandId) -> Line {
+        Line {
+            number,
+            at: at.millis(),
+            command_id: id.as_str().to_owned(),
+            binds: self.binds.into(),
+            digest: self.digest,
+            principal: self.principal,
+            body: self.body,
+            outcome: self.outcome,
+            failed_ticket: self.failed_ticket,
+            hash: [0; 32],
+        }
+    }
+}
+
+/// What one transaction does again and again.
+pub(super) struct Statements<'a> {
+    epoch: &'a str,
+    bound: Statement<'a>,
+    record: Statement<'a>,
+    line: Statement<'a>,
+}
+
+impl<'a> Statements<'a> {
+    pub(super) fn prepare(connection: &'a Connection, epoch: &'a str) -> rusqlite::Result<Self> {
+        Ok(Self {
+            epoch,
+            bound: connection.prepare("SELECT 1 FROM audit WHERE command_id = ?1 AND binds = 1")?,
+            record: connection
+                .prepare("INSERT INTO records (revision, at, payload, hash) VALUES (?1, ?2, ?3, ?4)")?,
+            line: connection.prepare(&format!(
+                "INSERT INTO audit ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                Line::COLUMNS
+            ))?,
+        })
+    }
+
+    /// Writes an entry after `tail`, which moves with it. A conflict is the entry's own and writes nothing;
+    /// an error is the transaction's.
+    pub(super) fn append(&mut self, tail: &mut Tail, entry: Prepared) -> rusqlite::Result<Answer> {
+        let conflict = Ok(Err(AppendError::Conflict(tail.head.revision)));
+        if entry.expected != tail.head.revision {
+            return conflict;
+        }
+        let number = tail.lines + 1;
+        let attempt = entry.attempt.map(|mut attempt| {
+            let id = attempt.id.take().unwrap_or_else(|| CommandId::engine_made(number));
+            (attempt, id)
+        });
+        if let Some((attempt, id)) = &attempt
+            && attempt.binds
+            && self.bound.exists([id.as_str()])?
+        {
+            return conflict;
+        }
+        let at = entry.not_before.max(tail.head.time);
+        if let Some(payload) = entry.payload {
+            self.append_record(tail, at, &payload)?;
+        }
+        let command_id = attempt.as_ref().map(|(_, id)| id.clone());
+        if let Some((attempt, id)) = attempt {
+            self.append_line(tail, at, attempt.into_line(number, at, &id))?;
+        }
+        Ok(Ok(Appended { head: tail.head, at, command_id }))
+    }
+
+    fn append_record(&mut self, tail: &mut Tail, at: Timestamp, payload: &str) -> rusqlite::Result<()> {
+        let revision = tail.head.revision + 1;
+        let hash = seal(&tail.head.hash, self.epoch, revision, at, payload);
+        self.record.execute(params![key(revision), at.millis(), payload, hash])?;
+        tail.head = Head { revision, time: at, hash };
+        Ok(())
+    }
+
+    fn append_line(&mut self, tail: &mut Tail, at: Timestamp, mut line: Line) -> rusqlite::Result<()> {
+        line.hash = line.seal(&tail.line_hash, self.epoch);
+        self.line.execute(params![
+            key(line.number),
+            line.at,
+            line.command_id,
+            line.binds,
+            line.digest,
+            line.principal,
+            line.body,
+            line.outcome,
+            line.failed_ticket,
+            line.hash
+        ])?;
+        tail.head.time = at;
+        tail.lines = line.number;
+        tail.line_hash = line.hash;
+        Ok(())
+    }
+}
