@@ -1,4 +1,5 @@
 //! The command line, as somebody types it: what it prints, and how it ends.
+#![cfg(test)]
 
 use std::io::Write as _;
 use std::path::Path;

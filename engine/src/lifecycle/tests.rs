@@ -75,10 +75,8 @@ fn at_the_deadline_no_event_finds_an_invite_waiting() {
     assert_eq!(pending.step(InviteEvent::Accept, at(9)), Step::Moved(InviteState::Accepted));
     for late in [at(10), at(11), Timestamp::MAX] {
         for event in Invite::TRIGGERS {
-            let expected = match event {
-                InviteEvent::Lapse => Step::Moved(InviteState::Expired),
-                _ => Step::Lapsed(InviteState::Expired),
-            };
+            let expired = InviteState::Expired;
+            let expected = if *event == InviteEvent::Lapse { Step::Moved(expired) } else { Step::Lapsed(expired) };
             assert_eq!(pending.step(*event, late), expected);
         }
     }
