@@ -91,6 +91,17 @@ fn ids_that_the_engine_makes_are_unlike_those_that_callers_choose() {
 }
 
 #[test]
+fn a_caller_cannot_use_an_id_that_the_engine_makes() {
+    let engine = Engine::open(MemoryLedger::new()).unwrap();
+    engine.submit(&register("acme"), at(1)).unwrap();
+    for number in [1, 2] {
+        let forged = register("acme").with_id(CommandId::engine_made(number));
+        let answer = engine.submit(&forged, at(1)).unwrap();
+        assert_eq!(answer.refusal().unwrap().code, RefusalCode::Invalid);
+    }
+}
+
+#[test]
 fn a_failed_append_changes_nothing_and_the_next_one_goes_on() {
     let ledger = Shared::default();
     let engine = Engine::open(ledger.clone()).unwrap();

@@ -10,7 +10,7 @@ use crate::decide::{Decided, Effect, decide, overdue};
 use crate::directory::{Directory, Revision};
 use crate::domain::{CommandId, Timestamp};
 use crate::event::Event;
-use crate::ledger::{AppendError, Attempt, Commit, Entry, Ledger, LedgerError, Outcome};
+use crate::ledger::{AppendError, Attempt, Commit, Entry, Hash, Ledger, LedgerError, Outcome};
 use crate::refusal::{Refusal, RefusalCode};
 
 /// Records that are read at once when catching up.
@@ -77,6 +77,8 @@ enum Turn {
     Sent(Box<Sent>),
     /// The command was answered before.
     Answered(Answer),
+    /// The same command began to be under way meanwhile.
+    Again,
 }
 
 impl Engine {
@@ -91,6 +93,7 @@ impl Engine {
             let sent = match self.take_turn(submission, now)? {
                 Turn::Sent(sent) => *sent,
                 Turn::Answered(answer) => return Ok(answer),
+                Turn::Again => continue,
             };
             let result = self.settle(sent.commit, sent.generation, sent.directory, submission.id.as_ref());
             match (result, sent.outcome) {
@@ -132,26 +135,46 @@ impl Engine {
         self.inner.tip.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Decides a command on the tip and sends it to the ledger.
-    fn take_turn(&self, submission: &Submission, now: Timestamp) -> Result<Turn, EngineError> {
+    /// What a command's id says: nothing, the answer that it had, or that it was another command's.
+    ///
+    /// The ledger is asked without the tip's lock. An id that is bound in between is found out by the
+    /// ledger, as a conflict, and the command comes here again.
+    fn first_answer(
+        &self,
+        submission: &Submission,
+        digest: &Hash,
+    ) -> Result<Option<Result<Answer, Refusal>>, EngineError> {
+        let Some(id) = &submission.id else { return Ok(None) };
+        if !id.is_chosen() {
+            return Ok(Some(Err(Refusal::invalid(format!("`{id}` is an id that only the engine makes")))));
+        }
         let mut tip = self.lock();
-        let id = submission.id.as_ref();
-        while id.is_some_and(|id| tip.under_way.contains(id)) {
+        while tip.under_way.contains(id) {
             tip = self.inner.settled.wait(tip).unwrap_or_else(PoisonError::into_inner);
         }
+        drop(tip);
+        let Some(answered) = self.inner.ledger.answered(id)? else { return Ok(None) };
+        if answered.digest == *digest {
+            return Ok(Some(Ok(Answer::from_outcome(id.clone(), answered.outcome, None))));
+        }
+        let message = format!("the id `{id}` was used for another command");
+        Ok(Some(Err(match submission.command.nonsense() {
+            Some(message) => Refusal::invalid(message),
+            None => Refusal::new(RefusalCode::Conflict, message),
+        })))
+    }
+
+    /// Decides a command on the tip and sends it to the ledger.
+    fn take_turn(&self, submission: &Submission, now: Timestamp) -> Result<Turn, EngineError> {
         let digest = submission.digest();
-        let nonsense = submission.command.nonsense();
-        let answered = id.map(|id| self.inner.ledger.answered(id)).transpose()?.flatten();
-        let mut clash = None;
-        if let (Some(id), Some(answered)) = (id, answered) {
-            if answered.digest == digest {
-                return Ok(Turn::Answered(Answer::from_outcome(id.clone(), answered.outcome, None)));
-            }
-            let (code, message) = match nonsense {
-                Some(message) => (RefusalCode::Invalid, message),
-                None => (RefusalCode::Conflict, format!("the id `{id}` was used for another command")),
-            };
-            clash = Some(Refusal::new(code, message));
+        let clash = match self.first_answer(submission, &digest)? {
+            Some(Ok(answer)) => return Ok(Turn::Answered(answer)),
+            Some(Err(refusal)) => Some(refusal),
+            None => None,
+        };
+        let mut tip = self.lock();
+        if submission.id.as_ref().is_some_and(|id| tip.under_way.contains(id)) {
+            return Ok(Turn::Again);
         }
         let at = self.latch(now);
         let (binds, decided) = match clash {
@@ -170,7 +193,7 @@ impl Engine {
             Decided::Refused { refusal, events } => (events, Outcome::Refused(refusal), None),
         };
         let attempt = Attempt {
-            id: submission.id.clone(),
+            id: submission.id.clone().filter(CommandId::is_chosen),
             binds,
             digest,
             principal: submission.principal.clone(),

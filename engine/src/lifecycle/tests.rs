@@ -76,7 +76,8 @@ fn at_the_deadline_no_event_finds_an_invite_waiting() {
     for late in [at(10), at(11), Timestamp::MAX] {
         for event in Invite::TRIGGERS {
             let expired = InviteState::Expired;
-            let expected = if *event == InviteEvent::Lapse { Step::Moved(expired) } else { Step::Lapsed(expired) };
+            let expected =
+                if *event == InviteEvent::Lapse { Step::Moved(expired) } else { Step::Lapsed(expired) };
             assert_eq!(pending.step(*event, late), expected);
         }
     }
