@@ -20,13 +20,21 @@ pub enum FolderError {
         error: io::Error,
     },
     /// A file of cases that is none.
-    #[error("{}:{}:{}: {error}", path.display(), error.line(), error.column())]
+    #[error("{}:{}:{}: {}", path.display(), error.line(), error.column(), what(error))]
     Case {
         /// Which.
         path: PathBuf,
         /// Why.
         error: serde_json::Error,
     },
+}
+
+/// What is wrong with JSON, without its place.
+#[must_use]
+pub fn what(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&place).unwrap_or(&text).to_owned()
 }
 
 /// The cases of a folder.

@@ -10,6 +10,8 @@ use consentry::refusal::Refusal;
 use consentry::view::{GrantFilter, GrantLine, ShowRequest, View};
 use serde::{Deserialize, Serialize};
 
+use crate::folder::what;
+
 /// Lines longer than this are no lines of a script, in bytes.
 const LONGEST_LINE: u64 = 16 * 1024 * 1024;
 
@@ -87,7 +89,10 @@ impl Line {
     /// # Errors
     /// What is wrong with it, as a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
-        Self::check(serde_json::from_str(text).map_err(|error| in_line(&error))?)
+        Self::check(
+            serde_json::from_str(text)
+                .map_err(|error| format!("column {}: {}", error.column(), what(&error)))?,
+        )
     }
 
     /// Reads one line that was put together.
@@ -120,16 +125,6 @@ impl Line {
             (Some(_), false) => Err("only one of `do`, `check`, `show` and `list` goes in a line".into()),
             (None, _) => Err("missing field `do`, `check`, `show` or `list`".into()),
         }
-    }
-}
-
-/// What is wrong with one line of JSON. Serde counts lines from the one that it was given.
-fn in_line(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    match text.strip_suffix(&place) {
-        Some(what) => format!("column {}: {what}", error.column()),
-        None => text,
     }
 }
 

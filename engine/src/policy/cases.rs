@@ -106,6 +106,9 @@ impl Policies {
             name(decision),
             listed(&verdict.determining_policies),
         );
+        if verdict.errors.len() != case.num_errors {
+            message.push_str(&format!("; expected {} errors, got {}", case.num_errors, verdict.errors.len()));
+        }
         for error in &verdict.errors {
             message.push_str("; ");
             message.push_str(error);
