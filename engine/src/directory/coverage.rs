@@ -134,25 +134,21 @@ impl Covers {
         }
     }
 
-    /// Which grants there are or were, by company and permission.
-    pub(crate) fn once(&self) -> Vec<(CompanyId, Permission)> {
-        self.0.iter().map(|cover| (cover.company.clone(), cover.permission)).collect()
+    /// For each company and permission that there ever was a grant for: the grants that no event has ended.
+    pub(crate) fn listed(&self) -> Vec<(CompanyId, Permission, Vec<GrantId>)> {
+        let grants = |cover: &Cover| cover.terms.as_slice().iter().map(|term| term.grant.clone()).collect();
+        self.0.iter().map(|cover| (cover.company.clone(), cover.permission, grants(cover))).collect()
     }
 
-    /// Remembers that there was a grant, as [`Self::add`] and [`Self::remove`] together do.
-    pub(crate) fn remember(&mut self, company: &CompanyId, permission: Permission) {
-        self.0.push(Cover { company: company.clone(), permission, terms: Terms::None });
-    }
-
-    /// Puts a grant that nothing has ended back.
+    /// Puts back what [`Self::listed`] told of one company and permission.
     pub(crate) fn restore(
         &mut self,
-        company: &CompanyId,
+        company: CompanyId,
         permission: Permission,
-        grant: GrantId,
-        until: Option<Timestamp>,
+        grants: Vec<(GrantId, Option<Timestamp>)>,
     ) {
-        self.add(company, permission, grant, until, Timestamp::MIN);
+        let terms = grants.into_iter().map(|(grant, until)| Term { until, grant }).collect();
+        self.0.push(Cover { company, permission, terms: Terms::from_vec(terms) });
     }
 }
 

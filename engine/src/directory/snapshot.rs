@@ -1,7 +1,7 @@
 //! A directory as bytes, so that opening a long ledger need not read all of it. The ledger stays the
 //! truth: a snapshot that cannot be read is left aside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -16,9 +16,8 @@ use super::trie::Trie;
 use super::{Directory, Item, Revision};
 use crate::domain::{
     ApplicationId, CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, InstallerPermission,
-    InviteId, Role, Scope, SiteId, SiteKind, TicketId,
+    InviteId, Permission, Role, Scope, SiteId, SiteKind, TicketId, Timestamp,
 };
-use crate::lifecycle::grant::GrantState;
 use crate::lifecycle::invite::InviteState;
 use crate::lifecycle::permission_application::ApplicationState;
 use crate::lifecycle::reset_ticket::TicketState;
@@ -42,6 +41,10 @@ struct Facts {
     grants: Vec<(GrantId, GrantRecord)>,
 }
 
+/// A company, a permission that it has or had, and the grants that no event has ended. It cannot be
+/// derived from the grants: one may be for an earlier device of the same id.
+type Cover = (CompanyId, Permission, Vec<GrantId>);
+
 #[derive(Serialize, Deserialize)]
 struct InstallerFacts {
     company: CompanyId,
@@ -61,8 +64,7 @@ struct SiteFacts {
     disable_service: bool,
     assigned: BTreeMap<InstallerId, Revision>,
     invite: Option<InviteId>,
-    /// Permissions on the site that the company once had: no grant may be left to tell.
-    once: Vec<(CompanyId, crate::domain::Permission)>,
+    covers: Vec<Cover>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,7 +73,7 @@ struct DeviceFacts {
     supports_password_reset: bool,
     added: Revision,
     ticket: Option<TicketId>,
-    once: Vec<(CompanyId, crate::domain::Permission)>,
+    covers: Vec<Cover>,
 }
 
 /// Why bytes are no snapshot that this version can use.
@@ -110,14 +112,14 @@ impl Directory {
                 disable_service: site.disable_service,
                 assigned: site.assigned.clone(),
                 invite: site.invite.clone(),
-                once: site.covers.once(),
+                covers: site.covers.listed(),
             }),
             devices: listed(&self.devices, |device| DeviceFacts {
                 site: device.site.clone(),
                 supports_password_reset: device.supports_password_reset,
                 added: device.added,
                 ticket: device.ticket.clone(),
-                once: device.covers.once(),
+                covers: device.covers.listed(),
             }),
             invites: listed(&self.invites, Clone::clone),
             applications: listed(&self.applications, Clone::clone),
@@ -149,17 +151,21 @@ impl Directory {
     }
 }
 
-fn covers(once: Vec<(CompanyId, crate::domain::Permission)>) -> Covers {
-    let mut covers = Covers::default();
-    for (company, permission) in once {
-        covers.remember(&company, permission);
-    }
-    covers
-}
-
 impl Facts {
     fn restore(self) -> Option<Directory> {
         let mut directory = Directory { revision: self.revision, ..Directory::default() };
+        let until: HashMap<GrantId, Option<Timestamp>> =
+            self.grants.iter().map(|(id, record)| (id.clone(), record.until)).collect();
+        let restored = |covers: Vec<Cover>, companies: &Trie<CompanyId, ()>| {
+            let mut restored = Covers::default();
+            for (company, permission, grants) in covers {
+                let (company, ()) = companies.get_key_value(&company)?;
+                let ends =
+                    grants.into_iter().map(|id| until.get_key_value(&id).map(|(id, end)| (id.clone(), *end)));
+                restored.restore(company.clone(), permission, ends.collect::<Option<_>>()?);
+            }
+            Some(restored)
+        };
         for company in self.companies {
             directory.companies.insert(company, ());
         }
@@ -192,7 +198,7 @@ impl Facts {
                 invite: facts.invite,
                 open: std::collections::BTreeSet::new(),
                 devices: Trie::default(),
-                covers: covers(facts.once),
+                covers: restored(facts.covers, &directory.companies)?,
             };
             directory.sites.insert(id, Arc::new(record));
         }
@@ -202,7 +208,7 @@ impl Facts {
                 supports_password_reset: facts.supports_password_reset,
                 added: facts.added,
                 ticket: facts.ticket,
-                covers: covers(facts.once),
+                covers: restored(facts.covers, &directory.companies)?,
             };
             let site = directory.sites.get_mut(&facts.site)?;
             Arc::make_mut(site).devices.insert(id.clone(), ());
@@ -246,15 +252,8 @@ impl Directory {
         {
             record.scope = Scope::Device(known.clone());
         }
-        if let GrantState::Active { until } = record.state {
-            let covers = match &record.scope {
-                Scope::Site => &mut Arc::make_mut(self.sites.get_mut(&record.site)?).covers,
-                Scope::Device(device) => &mut Arc::make_mut(self.devices.get_mut(device)?).covers,
-            };
-            covers.restore(&record.company, record.permission, id.clone(), until);
-            if let Some(until) = until {
-                self.schedule(Item::Grant(id.clone()), until);
-            }
+        if let Some(until) = record.state.ends_at() {
+            self.schedule(Item::Grant(id.clone()), until);
         }
         self.grants.insert(id, Arc::new(record));
         Some(())

@@ -89,6 +89,8 @@ impl Engine {
     /// # Errors
     /// When the ledger fails; whether the command is in it is told by giving it again under the same id.
     pub fn submit(&self, submission: &Submission, now: Timestamp) -> Result<Answer, EngineError> {
+        // A command that is repeated tells the time as well as any other.
+        let now = self.latch(now);
         loop {
             let sent = match self.take_turn(submission, now)? {
                 Turn::Sent(sent) => *sent,
@@ -158,10 +160,7 @@ impl Engine {
             return Ok(Some(Ok(Answer::from_outcome(id.clone(), answered.outcome, None))));
         }
         let message = format!("the id `{id}` was used for another command");
-        Ok(Some(Err(match submission.command.nonsense() {
-            Some(message) => Refusal::invalid(message),
-            None => Refusal::new(RefusalCode::Conflict, message),
-        })))
+        Ok(Some(Err(Refusal::new(RefusalCode::Conflict, message))))
     }
 
     /// Decides a command on the tip and sends it to the ledger.
