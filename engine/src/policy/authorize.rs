@@ -7,7 +7,7 @@ use super::evaluate::{Verdict, datetime};
 use super::slice::{Built, Slice, SliceError, Slicer, Type, uid};
 use crate::decide::{Authorization, Authorizer, Fact, Question, Resource};
 use crate::directory::Directory;
-use crate::domain::{SiteId, Timestamp};
+use crate::domain::Timestamp;
 
 impl Authorizer for Policies {
     fn authorize(&self, directory: &Directory, question: &Question<'_>, now: Timestamp) -> Authorization {
@@ -40,9 +40,8 @@ impl Policies {
         let Some(environment) = self.environment(types.0, question.action, types.1) else {
             return Ok(None);
         };
-        let mut slicer = Slicer::new(directory, &self.inner.hints);
-        let site = slicer.site_of_resource(&question.resource);
-        let Some(principal) = slicer.principal(question.principal, site.as_ref().map(SiteId::as_str))? else {
+        let mut slicer = Slicer::new(directory, &self.inner.hints, Some(&question.resource));
+        let Some(principal) = slicer.principal(question.principal)? else {
             return Ok(None);
         };
         let resource = slicer.resource(&question.resource)?;
@@ -87,7 +86,7 @@ fn expression(slicer: &mut Slicer<'_>, directory: &Directory, fact: &Fact) -> Bu
             RestrictedExpression::new_entity_uid(slicer.end_user(id.as_str(), &contacts.unwrap_or_default())?)
         }
         Fact::Installer(id) => match directory.installer(id.as_str()) {
-            Some(record) => RestrictedExpression::new_entity_uid(slicer.installer(id, record, None)?),
+            Some(record) => RestrictedExpression::new_entity_uid(slicer.installer(id, record)?),
             None => RestrictedExpression::new_entity_uid(uid(Type::Installer, id.as_str())?),
         },
         Fact::Devices(devices) => {

@@ -128,12 +128,17 @@ fn contacts(contacts: &[Contact]) -> RestrictedExpression {
 pub(super) struct Slicer<'a> {
     directory: &'a Directory,
     hints: &'a Hints,
+    /// The site that the question is about. Of an installer's sites, only this one and those that
+    /// policies name can make a difference.
+    site: Option<SiteId>,
     pub(super) entities: Vec<Entity>,
 }
 
 impl<'a> Slicer<'a> {
-    pub(super) fn new(directory: &'a Directory, hints: &'a Hints) -> Self {
-        Self { directory, hints, entities: Vec::with_capacity(8) }
+    /// A slice for a question about `resource`.
+    pub(super) fn new(directory: &'a Directory, hints: &'a Hints, resource: Option<&Resource>) -> Self {
+        let site = resource.and_then(|resource| site_of_resource(directory, resource));
+        Self { directory, hints, site, entities: Vec::with_capacity(8) }
     }
 
     fn holds(&self, wanted: &EntityUid) -> bool {
@@ -149,13 +154,8 @@ impl<'a> Slicer<'a> {
         Ok(uid)
     }
 
-    /// Puts the principal in. `None`: nobody of that id is registered. `site` is the site that the
-    /// question is about: of the installer's sites, only that one and those that policies name count.
-    pub(super) fn principal(
-        &mut self,
-        principal: &Principal,
-        site: Option<&str>,
-    ) -> Built<Option<EntityUid>> {
+    /// Puts the principal in. `None`: nobody of that id is registered.
+    pub(super) fn principal(&mut self, principal: &Principal) -> Built<Option<EntityUid>> {
         let directory = self.directory;
         match principal {
             Principal::Operator(id) => self.plain(Type::Operator, id.as_str()).map(Some),
@@ -164,7 +164,7 @@ impl<'a> Slicer<'a> {
                 None => Ok(None),
             },
             Principal::Installer(id) => match directory.installer(id.as_str()) {
-                Some(record) => self.installer(id, record, site).map(Some),
+                Some(record) => self.installer(id, record).map(Some),
                 None => Ok(None),
             },
         }
@@ -179,19 +179,15 @@ impl<'a> Slicer<'a> {
         Ok(uid)
     }
 
-    pub(super) fn installer(
-        &mut self,
-        id: &InstallerId,
-        record: &InstallerRecord,
-        site: Option<&str>,
-    ) -> Built<EntityUid> {
+    pub(super) fn installer(&mut self, id: &InstallerId, record: &InstallerRecord) -> Built<EntityUid> {
         let own = uid(Type::Installer, id.as_str())?;
         if self.holds(&own) {
             return Ok(own);
         }
         let company = self.plain(Type::Company, record.company.as_str())?;
         let mut parents = HashSet::from([company.clone()]);
-        for name in self.hints.sites.iter().map(String::as_str).chain(site) {
+        let about = self.site.as_ref().map(SiteId::as_str);
+        for name in self.hints.sites.iter().map(String::as_str).chain(about) {
             let assigned = self
                 .directory
                 .site(name)
@@ -285,26 +281,10 @@ impl<'a> Slicer<'a> {
         if self.directory.asker_is_there(asking)
             && let Some(record) = self.directory.installer(asking.asker.as_str())
         {
-            let asker = self.installer(&asking.asker, record, Some(asking.site.as_str()))?;
+            let asker = self.installer(&asking.asker, record)?;
             attributes.push(("asker", RestrictedExpression::new_entity_uid(asker)));
         }
         Ok(attributes)
-    }
-
-    /// The site that a command is about, by which the principal's memberships are chosen.
-    pub(super) fn site_of_resource(&self, resource: &Resource) -> Option<SiteId> {
-        let directory = self.directory;
-        match resource {
-            Resource::Company(_) | Resource::EndUser(..) | Resource::Installer(_) => None,
-            Resource::Site(id) => Some(id.clone()),
-            Resource::Device(id) => directory.device(id.as_str()).map(|device| device.site.clone()),
-            Resource::Invite(id) => directory.invite(id.as_str()).map(|invite| invite.asking.site.clone()),
-            Resource::Application(id) => {
-                directory.application(id.as_str()).map(|application| application.asking.site.clone())
-            }
-            Resource::Ticket(id) => directory.ticket(id.as_str()).map(|ticket| ticket.asking.site.clone()),
-            Resource::Grant(id) => directory.grant(id.as_str()).map(|grant| grant.site.clone()),
-        }
     }
 
     /// Puts the resource of a command in. What a command makes is there already as a Cedar entity:
@@ -316,7 +296,7 @@ impl<'a> Slicer<'a> {
             Resource::EndUser(id, verified) => self.end_user(id.as_str(), verified),
             Resource::Installer(id) => {
                 let record = self.directory.installer(id.as_str()).ok_or_else(|| gone("installer"))?;
-                self.installer(id, record, None)
+                self.installer(id, record)
             }
             Resource::Site(id) => self.site(id, true),
             Resource::Device(id) => self.device(id),
@@ -393,7 +373,6 @@ impl EntitySource for Directory {
         hints: &Hints,
         now: Timestamp,
     ) -> Result<Slice, Unknown> {
-        let mut slicer = Slicer::new(self, hints);
         let who: Principal = match principal.type_name() {
             "Operator" => principal.id().parse().map(Principal::Operator),
             "Installer" => principal.id().parse().map(Principal::Installer),
@@ -402,11 +381,8 @@ impl EntitySource for Directory {
         }
         .map_err(|_| Unknown::Principal)?;
         let known = known_resource(self, resource);
-        let site = known.as_ref().and_then(|known| slicer.site_of_resource(known));
-        let principal = slicer
-            .principal(&who, site.as_ref().map(SiteId::as_str))
-            .map_err(|_| Unknown::Principal)?
-            .ok_or(Unknown::Principal)?;
+        let mut slicer = Slicer::new(self, hints, known.as_ref());
+        let principal = slicer.principal(&who).map_err(|_| Unknown::Principal)?.ok_or(Unknown::Principal)?;
         let known = known.ok_or(Unknown::Resource)?;
         let resource_uid = slicer.resource(&known).map_err(|_| Unknown::Resource)?;
         let coverage = match &who {
@@ -417,6 +393,21 @@ impl EntitySource for Directory {
             Principal::EndUser(_) | Principal::Operator(_) => None,
         };
         Ok(Slice { principal, resource: resource_uid, entities: slicer.entities, coverage })
+    }
+}
+
+/// The site that a question is about.
+fn site_of_resource(directory: &Directory, resource: &Resource) -> Option<SiteId> {
+    match resource {
+        Resource::Company(_) | Resource::EndUser(..) | Resource::Installer(_) => None,
+        Resource::Site(id) => Some(id.clone()),
+        Resource::Device(id) => directory.device(id.as_str()).map(|device| device.site.clone()),
+        Resource::Invite(id) => directory.invite(id.as_str()).map(|invite| invite.asking.site.clone()),
+        Resource::Application(id) => {
+            directory.application(id.as_str()).map(|application| application.asking.site.clone())
+        }
+        Resource::Ticket(id) => directory.ticket(id.as_str()).map(|ticket| ticket.asking.site.clone()),
+        Resource::Grant(id) => directory.grant(id.as_str()).map(|grant| grant.site.clone()),
     }
 }
 
