@@ -3,7 +3,7 @@
 mod writer;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration as Wait;
 
 use arc_swap::ArcSwap;
@@ -16,7 +16,7 @@ use crate::ledger::{AuditEntry, Ledger, LedgerError, Outcome, Record};
 use crate::policy::{AccessRequest, Evaluation, Policies, PolicyErrors, RequestError};
 use crate::refusal::Refusal;
 use crate::view::{GrantFilter, GrantLine, ShowRequest, View};
-use writer::Tip;
+use writer::{Tip, UnderWay};
 
 /// Consentry, on a ledger. Cloning it is cheap; clones are one engine, and every thread may have one.
 ///
@@ -35,7 +35,7 @@ struct Inner {
     published: ArcSwap<Directory>,
     /// What commands are decided on: what is durable and what is on its way to be.
     tip: Mutex<Tip>,
-    settled: Condvar,
+    under_way: UnderWay,
     /// The greatest moment that the engine was given: its time never runs backwards.
     latest: AtomicI64,
     /// The revision of the last snapshot.
@@ -178,7 +178,7 @@ impl Builder {
             lifetimes: self.lifetimes,
             tip: Mutex::new(Tip::new(directory.clone())),
             published: ArcSwap::from_pointee(directory),
-            settled: Condvar::new(),
+            under_way: UnderWay::default(),
             latest,
             snapshot: AtomicU64::new(snapshot),
         };

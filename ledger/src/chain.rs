@@ -66,7 +66,7 @@ pub(crate) fn walk<L: Link>(
     let missing = |number: u64| Fault::Damaged(format!("{} {number} is missing", L::NAME));
     let mut previous = stored_hash::<L>(connection, after)?.ok_or_else(|| missing(after))?;
     let sql = format!("SELECT {} FROM {} WHERE {} > ?1 ORDER BY {2} LIMIT ?2", L::COLUMNS, L::TABLE, L::KEY);
-    let mut statement = connection.prepare(&sql)?;
+    let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([key(after), key(count)])?;
     for expected in (1..=count).map(|nth| after.saturating_add(nth)) {
         let row = rows.next()?.ok_or_else(|| missing(expected))?;

@@ -23,6 +23,9 @@ const BATCH: usize = 512;
 /// How many entries may wait. Beyond that, callers wait to hand theirs over.
 pub(crate) const QUEUE: usize = 2 * BATCH;
 
+/// After how many entries the length of the log is looked at: an entry takes a few pages.
+const LOOK_AFTER: usize = 128;
+
 /// From how many pages in the log on they are moved into the database.
 const CHECKPOINT_AT: i64 = 1_000;
 
@@ -53,9 +56,15 @@ pub(crate) struct Writer {
 impl Writer {
     /// Works until nobody can hand anything over, then closes the database.
     pub(crate) fn run(mut self, queue: &Receiver<Job>) {
+        let mut unlooked = 0;
         while let Ok(first) = queue.recv() {
-            self.commit(std::iter::once(first).chain(queue.try_iter()).take(BATCH));
-            self.checkpoint();
+            let jobs: Vec<Job> = std::iter::once(first).chain(queue.try_iter()).take(BATCH).collect();
+            unlooked += jobs.len();
+            self.commit(jobs.into_iter());
+            if unlooked >= LOOK_AFTER {
+                unlooked = 0;
+                self.checkpoint();
+            }
         }
         self.close();
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Answer, Engine, EngineError};
 use crate::command::Submission;
@@ -22,15 +22,13 @@ const SNAPSHOT_EVERY: Revision = 50_000;
 /// What the next command is decided on. It runs ahead of what is durable by what is under way.
 pub(super) struct Tip {
     directory: Directory,
-    /// The ids of commands that are under way.
-    under_way: HashSet<CommandId>,
     /// Counts the times that the tip was thrown away because an append failed.
     generation: u64,
 }
 
 impl Tip {
     pub(super) fn new(directory: Directory) -> Self {
-        Self { directory, under_way: HashSet::new(), generation: 0 }
+        Self { directory, generation: 0 }
     }
 }
 
@@ -72,13 +70,41 @@ struct Sent {
     effect: Option<Effect>,
 }
 
-/// What a look at the tip came to.
-enum Turn {
-    Sent(Box<Sent>),
-    /// The command was answered before.
-    Answered(Answer),
-    /// The same command began to be under way meanwhile.
-    Again,
+/// The ids of commands that are under way. Two of one id take turns from beginning to end, so that the
+/// second finds the first one's answer.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay {
+    ids: Mutex<HashSet<CommandId>>,
+    settled: Condvar,
+}
+
+/// That a command's id is this one's while it is under way.
+struct Claim<'a> {
+    under_way: &'a UnderWay,
+    id: &'a CommandId,
+}
+
+impl UnderWay {
+    fn lock(&self) -> MutexGuard<'_, HashSet<CommandId>> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no other command has this id.
+    fn claim<'a>(&'a self, id: &'a CommandId) -> Claim<'a> {
+        let mut ids = self.lock();
+        while ids.contains(id) {
+            ids = self.settled.wait(ids).unwrap_or_else(PoisonError::into_inner);
+        }
+        ids.insert(id.clone());
+        Claim { under_way: self, id }
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.under_way.lock().remove(self.id);
+        self.under_way.settled.notify_all();
+    }
 }
 
 impl Engine {
@@ -91,14 +117,17 @@ impl Engine {
     pub fn submit(&self, submission: &Submission, now: Timestamp) -> Result<Answer, EngineError> {
         // A command that is repeated tells the time as well as any other.
         let now = self.latch(now);
+        let digest = submission.digest();
+        let id = submission.id.as_ref().filter(|id| id.is_chosen());
+        let _claim = id.map(|id| self.inner.under_way.claim(id));
         loop {
-            let sent = match self.take_turn(submission, now)? {
-                Turn::Sent(sent) => *sent,
-                Turn::Answered(answer) => return Ok(answer),
-                Turn::Again => continue,
+            let clash = match self.first_answer(submission, &digest)? {
+                Some(Ok(answer)) => return Ok(answer),
+                Some(Err(refusal)) => Some(refusal),
+                None => None,
             };
-            let result = self.settle(sent.commit, sent.generation, sent.directory, submission.id.as_ref());
-            match (result, sent.outcome) {
+            let sent = self.take_turn(submission, &digest, clash, now)?;
+            match (self.settle(sent.commit, sent.generation, sent.directory), sent.outcome) {
                 (Ok(Some(id)), Some(outcome)) => return Ok(Answer::from_outcome(id, outcome, sent.effect)),
                 (Ok(_), _) => return Err(LedgerError::new("ledger_io", "the ledger named no command").into()),
                 (Err(AppendError::Conflict(_)), _) => {}
@@ -125,7 +154,7 @@ impl Engine {
                 (count, self.send(&mut tip, events, None, None, at)?)
             };
             let (count, sent) = sent;
-            match self.settle(sent.commit, sent.generation, sent.directory, None) {
+            match self.settle(sent.commit, sent.generation, sent.directory) {
                 Ok(_) => return Ok(count),
                 Err(AppendError::Conflict(_)) => {}
                 Err(AppendError::Ledger(error)) => return Err(error.into()),
@@ -138,9 +167,6 @@ impl Engine {
     }
 
     /// What a command's id says: nothing, the answer that it had, or that it was another command's.
-    ///
-    /// The ledger is asked without the tip's lock. An id that is bound in between is found out by the
-    /// ledger, as a conflict, and the command comes here again.
     fn first_answer(
         &self,
         submission: &Submission,
@@ -150,11 +176,6 @@ impl Engine {
         if !id.is_chosen() {
             return Ok(Some(Err(Refusal::invalid(format!("`{id}` is an id that only the engine makes")))));
         }
-        let mut tip = self.lock();
-        while tip.under_way.contains(id) {
-            tip = self.inner.settled.wait(tip).unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(tip);
         let Some(answered) = self.inner.ledger.answered(id)? else { return Ok(None) };
         if answered.digest == *digest {
             return Ok(Some(Ok(Answer::from_outcome(id.clone(), answered.outcome, None))));
@@ -164,24 +185,20 @@ impl Engine {
     }
 
     /// Decides a command on the tip and sends it to the ledger.
-    fn take_turn(&self, submission: &Submission, now: Timestamp) -> Result<Turn, EngineError> {
-        let digest = submission.digest();
-        let clash = match self.first_answer(submission, &digest)? {
-            Some(Ok(answer)) => return Ok(Turn::Answered(answer)),
-            Some(Err(refusal)) => Some(refusal),
-            None => None,
-        };
+    fn take_turn(
+        &self,
+        submission: &Submission,
+        digest: &Hash,
+        clash: Option<Refusal>,
+        now: Timestamp,
+    ) -> Result<Sent, EngineError> {
+        let body = submission.body();
+        let policies = self.inner.policies.load_full();
         let mut tip = self.lock();
-        if submission.id.as_ref().is_some_and(|id| tip.under_way.contains(id)) {
-            return Ok(Turn::Again);
-        }
         let at = self.latch(now);
         let (binds, decided) = match clash {
             Some(refusal) => (false, Decided::Refused { refusal, events: Vec::new() }),
-            None => {
-                let policies = self.inner.policies.load();
-                (true, decide(&tip.directory, submission, &**policies, &self.inner.lifetimes, at))
-            }
+            None => (true, decide(&tip.directory, submission, &*policies, &self.inner.lifetimes, at)),
         };
         let (events, outcome, effect) = match decided {
             Decided::Accepted { events, determining_policies, effect } => {
@@ -194,12 +211,12 @@ impl Engine {
         let attempt = Attempt {
             id: submission.id.clone().filter(CommandId::is_chosen),
             binds,
-            digest,
+            digest: *digest,
             principal: submission.principal.clone(),
-            body: submission.body(),
+            body,
             outcome,
         };
-        self.send(&mut tip, events, Some(attempt), effect, at).map(|sent| Turn::Sent(Box::new(sent)))
+        self.send(&mut tip, events, Some(attempt), effect, at)
     }
 
     /// Sends an entry to the ledger, and moves the tip ahead to where it will lead.
@@ -217,7 +234,6 @@ impl Engine {
             directory.apply(expected + 1, at, &events)?;
         }
         let outcome = attempt.as_ref().map(|attempt| attempt.outcome.clone());
-        tip.under_way.extend(attempt.as_ref().and_then(|attempt| attempt.id.clone()));
         tip.directory = directory.clone();
         let commit = self.inner.ledger.append(Entry { expected, not_before: at, events, attempt });
         Ok(Sent { commit, generation: tip.generation, directory, outcome, effect })
@@ -230,29 +246,22 @@ impl Engine {
         commit: Commit,
         generation: u64,
         directory: Directory,
-        id: Option<&CommandId>,
     ) -> Result<Option<CommandId>, AppendError> {
-        let result = commit.wait();
-        let at = match &result {
+        match commit.wait() {
             Ok(appended) => {
+                self.latch(appended.at);
                 self.publish(directory);
                 self.snapshot_if_due(appended.head.revision);
-                appended.at
+                Ok(appended.command_id)
             }
-            Err(_) => Timestamp::MIN,
-        };
-        self.latch(at);
-        let mut tip = self.lock();
-        if let Some(id) = id {
-            tip.under_way.remove(id);
+            Err(error) => {
+                let mut tip = self.lock();
+                if tip.generation == generation {
+                    self.go_back(&mut tip)?;
+                }
+                Err(error)
+            }
         }
-        let caught_up =
-            if result.is_err() && tip.generation == generation { self.go_back(&mut tip) } else { Ok(()) };
-        drop(tip);
-        self.inner.settled.notify_all();
-        let appended = result?;
-        caught_up?;
-        Ok(appended.command_id)
     }
 
     /// Throws away what the tip ran ahead, and catches up with the ledger.

@@ -4,7 +4,7 @@ use consentry::event::Event;
 use consentry::ledger::{
     AppendError, Appended, Attempt, Entry, Hash, Head, LedgerError, failed_completion, seal,
 };
-use rusqlite::{Connection, Statement, params};
+use rusqlite::{CachedStatement, Connection, params};
 use serde_json::to_string;
 
 use super::Answer;
@@ -80,19 +80,20 @@ impl PreparedAttempt {
 /// What one transaction does again and again.
 pub(super) struct Statements<'a> {
     epoch: &'a str,
-    bound: Statement<'a>,
-    record: Statement<'a>,
-    line: Statement<'a>,
+    bound: CachedStatement<'a>,
+    record: CachedStatement<'a>,
+    line: CachedStatement<'a>,
 }
 
 impl<'a> Statements<'a> {
     pub(super) fn prepare(connection: &'a Connection, epoch: &'a str) -> rusqlite::Result<Self> {
         Ok(Self {
             epoch,
-            bound: connection.prepare("SELECT 1 FROM audit WHERE command_id = ?1 AND binds = 1")?,
-            record: connection
-                .prepare("INSERT INTO records (revision, at, payload, hash) VALUES (?1, ?2, ?3, ?4)")?,
-            line: connection.prepare(&format!(
+            bound: connection.prepare_cached("SELECT 1 FROM audit WHERE command_id = ?1 AND binds = 1")?,
+            record: connection.prepare_cached(
+                "INSERT INTO records (revision, at, payload, hash) VALUES (?1, ?2, ?3, ?4)",
+            )?,
+            line: connection.prepare_cached(&format!(
                 "INSERT INTO audit ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 Line::COLUMNS
             ))?,
