@@ -3,8 +3,12 @@
 
 #[path = "suite/contract.rs"]
 mod contract; // commands, checks and scripts: form, order of refusals, idempotency, time
+#[path = "suite/docs.rs"]
+mod docs; // documents say what the machines say
 #[path = "suite/invariants.rs"]
 mod invariants; // I1 to I11, on random histories
+#[path = "suite/kill.rs"]
+mod kill; // kill -9 under load: nothing acknowledged is lost
 #[path = "suite/lifecycles.rs"]
 mod lifecycles; // every state × event of the four lifecycles, as tables and diagrams
 #[path = "suite/meaning.rs"]

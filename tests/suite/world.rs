@@ -1,17 +1,17 @@
 //! A small cast on one engine, spoken to in the lines of a script.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration as Wait;
 
 use consentry::directory::Revision;
 use consentry::domain::{CommandId, TicketId};
 use consentry::ledger::{Answered, AuditEntry, Commit, Entry, Head, Record};
-use consentry::{Engine, Ledger, LedgerError, MemoryLedger, Timestamp};
+use consentry::{Engine, Ledger, LedgerError, MemoryLedger, Policies, Timestamp};
 use consentry_server::script::{self, Line};
 use serde_json::{Value, json};
 
 /// Midnight at which every test begins: 2026-03-01T00:00:00.000Z.
-const MIDNIGHT: i64 = 1_772_323_200_000;
+pub(crate) const MIDNIGHT: i64 = 1_772_323_200_000;
 /// Lengths of time, in milliseconds.
 pub(crate) const MINUTE: i64 = 60_000;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
@@ -99,6 +99,23 @@ pub(crate) fn replay(engine: &Engine, script: &str) -> (Vec<Value>, Option<Strin
     (answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), stopped)
 }
 
+/// The policies that come with Consentry. Loading them takes longer than most tests.
+static SHIPPED: LazyLock<Policies> = LazyLock::new(|| Policies::shipped().unwrap());
+
+pub(crate) fn shipped() -> Policies {
+    SHIPPED.clone()
+}
+
+/// An engine with the shipped policies on this ledger.
+pub(crate) fn open(ledger: impl Ledger + 'static) -> Engine {
+    Engine::builder(ledger).policies(shipped()).open().unwrap()
+}
+
+/// An engine on which nothing has happened.
+pub(crate) fn fresh() -> Engine {
+    open(MemoryLedger::new())
+}
+
 /// One engine and its ledger.
 pub(crate) struct World {
     pub(crate) engine: Engine,
@@ -109,7 +126,7 @@ impl World {
     /// Nobody and nothing.
     pub(crate) fn empty() -> Self {
         let ledger = Shared::default();
-        Self { engine: Engine::open(ledger.clone()).unwrap(), ledger }
+        Self { engine: open(ledger.clone()), ledger }
     }
 
     /// The whole cast; nothing is handed over.
@@ -154,6 +171,11 @@ impl World {
             world.must(0, ROOT, command);
         }
         world
+    }
+
+    /// Another engine on the same ledger, as after a restart.
+    pub(crate) fn opened_again(&self) -> Self {
+        Self { engine: open(self.ledger.clone()), ledger: self.ledger.clone() }
     }
 
     /// The cast, and olga owns the villa. acme has no grant.
@@ -226,9 +248,21 @@ impl World {
         self.engine.directory().revision()
     }
 
+    /// The records after a revision, as a subscriber gets them.
+    pub(crate) fn records_after(&self, revision: Revision) -> Vec<Record> {
+        let mut subscription = self.engine.subscribe(revision + 1);
+        std::iter::from_fn(|| subscription.next_within(Wait::ZERO).unwrap()).collect()
+    }
+
+    /// The names of the events after a revision.
+    pub(crate) fn events_after(&self, revision: Revision) -> Vec<&'static str> {
+        let records = self.records_after(revision);
+        records.iter().flat_map(|record| &record.events).map(|event| event.name()).collect()
+    }
+
     /// Everything that is written down, as text.
     pub(crate) fn everything_written(&self) -> String {
-        let records = self.ledger.read(0, usize::MAX).unwrap();
+        let records = self.records_after(0);
         let audit = self.engine.audit(0, usize::MAX).unwrap();
         let snapshot = self.engine.directory().to_bytes().unwrap();
         let texts = [serde_json::to_string(&records).unwrap(), serde_json::to_string(&audit).unwrap()];

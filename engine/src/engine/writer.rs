@@ -195,7 +195,8 @@ impl Engine {
         let body = submission.body();
         let policies = self.inner.policies.load_full();
         let mut tip = self.lock();
-        let at = self.latch(now);
+        // Another engine's refusals move the ledger's time, and no revision tells of them.
+        let at = self.latch(now.max(self.inner.ledger.head()?.time));
         let (binds, decided) = match clash {
             Some(refusal) => (false, Decided::Refused { refusal, events: Vec::new() }),
             None => (true, decide(&tip.directory, submission, &*policies, &self.inner.lifetimes, at)),

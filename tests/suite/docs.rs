@@ -1,0 +1,107 @@
+//! Documents that say what the machines say are written by the machines.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use consentry::command::Command;
+use consentry::lifecycle::table::tables;
+use consentry::{DenyReason, RefusalCode};
+
+fn repository(file: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file)
+}
+
+fn lifecycles() -> String {
+    let mut text = String::from(
+        "# Lifecycles\n\n\
+         Written from the machines themselves by `UPDATE_DOCS=1 cargo test -p consentry-tests docs`; \
+         `consentry lifecycle table` and `consentry lifecycle diagram` print the same.\n\n\
+         In the tables `→ state` means: it moves there; `×`: the event is refused; `⌛ state`: its time was over \
+         first, and the event did not happen; `a | b`: before the deadline, and from it on.\n",
+    );
+    for table in tables() {
+        let mut title = table.lifecycle.to_owned();
+        title.get_mut(..1).unwrap().make_ascii_uppercase();
+        let _ = write!(
+            text,
+            "\n## {title}\n\n```mermaid\n{}```\n\n```text\n{}```\n",
+            table.mermaid(),
+            table.text()
+        );
+    }
+    text
+}
+
+#[test]
+fn the_page_of_lifecycles_is_what_the_machines_are() {
+    let (path, text) = (repository("docs/lifecycles.md"), lifecycles());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == text, "docs/lifecycles.md is not what the machines are: run `just update-docs`");
+}
+
+#[test]
+fn the_page_of_commands_names_every_command_code_and_reason() {
+    let page = std::fs::read_to_string(repository("docs/commands.md")).unwrap();
+    let codes = [
+        RefusalCode::Invalid,
+        RefusalCode::Conflict,
+        RefusalCode::NotFound,
+        RefusalCode::AlreadyExists,
+        RefusalCode::NotPermitted,
+        RefusalCode::WrongState,
+        RefusalCode::Expired,
+        RefusalCode::LiveDuplicate,
+        RefusalCode::WiderThanAsked,
+        RefusalCode::WeakPassword,
+        RefusalCode::LanNotAttested,
+        RefusalCode::UnsupportedDevice,
+    ];
+    let reasons = [
+        DenyReason::NoGrant,
+        DenyReason::GrantEnded,
+        DenyReason::Forbidden,
+        DenyReason::UnknownPrincipal,
+        DenyReason::UnknownResource,
+        DenyReason::UnknownAction,
+        DenyReason::PolicyError,
+        DenyReason::Stale,
+        DenyReason::NotPermitted,
+    ];
+    let names = Command::NAMES.iter().copied();
+    let names = names.chain(codes.map(RefusalCode::name)).chain(reasons.map(DenyReason::name));
+    let missing: Vec<&str> = names.filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/commands.md does not name {missing:?}");
+}
+
+/// Every file and folder that the documents link to is there.
+#[test]
+fn no_document_points_nowhere() {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "DESIGN.md",
+        "CONTRIBUTING.md",
+        "policies/README.md",
+        "docs/commands.md",
+    ] {
+        let path = repository(document);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if file.starts_with("http") || file.is_empty() {
+                continue;
+            }
+            assert!(path.parent().unwrap().join(file).exists(), "{document} links to {file}");
+        }
+        let folders = ["engine/", "ledger/", "server/", "tests/", "policies/", "benches/", "docs/"];
+        let named = text.split('`').skip(1).step_by(2);
+        for file in named.filter(|name| {
+            folders.iter().any(|folder| name.starts_with(folder)) && !name.contains([' ', '*'])
+        }) {
+            assert!(repository(file).exists(), "{document} names {file}");
+        }
+    }
+}
