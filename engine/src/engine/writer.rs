@@ -301,6 +301,10 @@ impl Engine {
 
     /// Shows a durable directory to the readers, unless they see a later one already.
     fn publish(&self, directory: Directory) {
+        // Of those that were written together, whoever comes first with the last one spares the others.
+        if self.inner.published.load().revision() >= directory.revision() {
+            return;
+        }
         let directory = Arc::new(directory);
         self.inner.published.rcu(|published| {
             if published.revision() < directory.revision() { directory.clone() } else { published.clone() }
