@@ -8,11 +8,13 @@ mod authorize;
 pub mod cases;
 mod evaluate;
 mod load;
+mod sight;
 mod slice;
 
 pub use evaluate::{AccessRequest, DenyReason, Evaluation, RequestError};
 pub use load::{PolicyError, PolicyErrors, PolicyFile, PolicySources};
-pub use slice::{EntitySource, Hints, Slice, Unknown};
+pub use sight::Hints;
+pub use slice::{EntitySource, Slice, Unknown};
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -31,7 +33,6 @@ struct Inner {
     /// By action, then principal type and resource type: only the policies whose scope can match.
     /// Cedar's scope-based slicing theorem makes this sound; it saves the evaluation of all others.
     environments: HashMap<String, Vec<Environment>>,
-    hints: Hints,
     ids: Vec<String>,
     version: String,
     authorizer: CedarAuthorizer,
@@ -44,6 +45,8 @@ struct Environment {
     resource_type: String,
     action: EntityUid,
     policies: PolicySet,
+    /// What these look at.
+    hints: Hints,
     /// Whether a `forbid` among them looks at the time by itself.
     timed_forbid: bool,
     /// The permits among them that look at the time by themselves.

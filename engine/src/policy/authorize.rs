@@ -40,13 +40,16 @@ impl Policies {
         let Some(environment) = self.environment(types.0, question.action, types.1) else {
             return Ok(None);
         };
-        let mut slicer = Slicer::new(directory, &self.inner.hints, Some(&question.resource));
+        let mut slicer = Slicer::new(directory, &environment.hints, Some(&question.resource));
         let Some(principal) = slicer.principal(question.principal)? else {
             return Ok(None);
         };
         let resource = slicer.resource(&question.resource)?;
-        let mut context = vec![("now".to_owned(), datetime(now))];
-        for (name, fact) in &question.context {
+        let mut context = Vec::new();
+        if environment.hints.wants("now") {
+            context.push(("now".to_owned(), datetime(now)));
+        }
+        for (name, fact) in question.context.iter().filter(|(name, _)| environment.hints.wants(name)) {
             context.push(((*name).to_owned(), expression(&mut slicer, directory, fact)?));
         }
         let context = Context::from_pairs(context).map_err(|error| SliceError(error.to_string()))?;

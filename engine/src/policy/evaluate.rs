@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::slice::{EntitySource, Slice, Unknown};
-use super::{Environment, Policies};
+use super::{Environment, Hints, Policies};
 use crate::command::Command;
 use crate::directory::{Coverage, Revision};
 use crate::domain::{Timestamp, Uid};
@@ -155,13 +155,11 @@ impl Policies {
         if request.at_least.is_some_and(|wanted| wanted > revision) {
             return deny(DenyReason::Stale);
         }
-        let slice = match source.slice(
-            &request.principal,
-            &request.action,
-            &request.resource,
-            &self.inner.hints,
-            now,
-        ) {
+        let types = (request.principal.type_name(), request.resource.type_name());
+        let environment = self.environment(types.0, &request.action, types.1);
+        let blind = Hints::default();
+        let hints = environment.map_or(&blind, |environment| &environment.hints);
+        let slice = match source.slice(&request.principal, &request.action, &request.resource, hints, now) {
             Ok(slice) => slice,
             Err(Unknown::Principal) => return deny(DenyReason::UnknownPrincipal),
             Err(Unknown::Resource) => return deny(DenyReason::UnknownResource),
@@ -173,8 +171,7 @@ impl Policies {
             return deny(DenyReason::UnknownAction);
         }
         let coverage = slice.coverage;
-        let types = (request.principal.type_name(), request.resource.type_name());
-        let Some(environment) = self.environment(types.0, &request.action, types.1) else {
+        let Some(environment) = environment else {
             return deny(without_forbid(coverage));
         };
         let context = self.context(environment, request, coverage, now)?;
@@ -235,10 +232,15 @@ impl Policies {
             whole.validate(&self.inner.schema, &environment.action).map_err(|error| bad(&error))?;
             return Ok(whole);
         }
-        let mut own = vec![("now".to_owned(), datetime(now))];
-        if let Some(until) = until {
+        let wants = |name| environment.hints.wants(name);
+        let mut own = Vec::new();
+        if wants("now") {
+            own.push(("now".to_owned(), datetime(now)));
+        }
+        if let Some(until) = until.filter(|_| wants("grant")) {
             let mut fields =
                 vec![("permission".to_owned(), RestrictedExpression::new_string(request.action.clone()))];
+            let until = until.filter(|_| wants("until"));
             fields.extend(until.map(|until| ("until".to_owned(), datetime(until))));
             let record = RestrictedExpression::new_record(fields).map_err(|error| bad(&error))?;
             own.push(("grant".to_owned(), record));

@@ -10,10 +10,9 @@ use cedar_policy::{
     ResourceConstraint, Schema, ValidationMode, Validator,
 };
 use miette::Diagnostic;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::slice::Hints;
+use super::sight::{Hints, looks_at_the_time};
 use super::{Environment, Inner, Policies};
 use crate::command::Command;
 
@@ -144,7 +143,6 @@ impl Policies {
         ids.sort();
         let inner = Inner {
             environments: environments(&schema, &policies)?,
-            hints: hints(&policies),
             version: version(&schema_file, &sources.policies),
             schema,
             ids,
@@ -317,79 +315,11 @@ fn environments(
                 .filter(|policy| policy.effect() == Effect::Permit)
                 .map(|policy| policy.id().to_string())
                 .collect(),
+            hints: Hints::of(&matching),
             policies: PolicySet::from_policies(matching.into_iter().cloned())
                 .map_err(|error| one("policies", error.to_string()))?,
         };
         environments.entry(action.id().unescaped().to_owned()).or_default().push(environment);
     }
     Ok(environments)
-}
-
-/// The policy as Cedar's JSON, or null where Cedar cannot write it.
-fn as_json(policy: &Policy) -> Value {
-    policy.to_json().unwrap_or_default()
-}
-
-/// Whether the answer of a policy may change as time passes by itself: it looks at `context.now`
-/// in another way than by `context.now < context.grant.until`, whose end every answer carries.
-fn looks_at_the_time(policy: &Policy) -> bool {
-    fn is_attribute(value: &Value, attribute: &str, of: impl Fn(&Value) -> bool) -> bool {
-        value.get(".").is_some_and(|get| {
-            get.get("attr").and_then(Value::as_str) == Some(attribute) && get.get("left").is_some_and(of)
-        })
-    }
-    fn is_context(value: &Value) -> bool {
-        value.get("Var").and_then(Value::as_str) == Some("context")
-    }
-    fn is_now(value: &Value) -> bool {
-        is_attribute(value, "now", is_context)
-    }
-    fn is_until(value: &Value) -> bool {
-        is_attribute(value, "until", |grant| is_attribute(grant, "grant", is_context))
-    }
-    fn timed(value: &Value) -> bool {
-        if let Some(less) = value.get("<")
-            && less.get("left").is_some_and(is_now)
-            && less.get("right").is_some_and(is_until)
-        {
-            return false;
-        }
-        if is_now(value) || is_context(value) {
-            return true;
-        }
-        match value {
-            // An attribute of the context that is not `now` stands still.
-            Value::Object(fields) => fields.iter().any(|(key, field)| match key.as_str() {
-                "." | "has" if field.get("left").is_some_and(is_context) => false,
-                _ => timed(field),
-            }),
-            Value::Array(values) => values.iter().any(timed),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-        }
-    }
-    let json = as_json(policy);
-    json.is_null() || json.get("conditions").is_some_and(timed)
-}
-
-/// The sites that policies name: memberships in them must be in every slice.
-fn hints(policies: &[Policy]) -> Hints {
-    fn collect(value: &Value, sites: &mut BTreeSet<String>) {
-        match value {
-            Value::Object(fields) => {
-                if let (Some("Site"), Some(id)) =
-                    (fields.get("type").and_then(Value::as_str), fields.get("id").and_then(Value::as_str))
-                {
-                    sites.insert(id.to_owned());
-                }
-                fields.values().for_each(|field| collect(field, sites));
-            }
-            Value::Array(values) => values.iter().for_each(|value| collect(value, sites)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
-    let mut sites = BTreeSet::new();
-    for policy in policies {
-        collect(&as_json(policy), &mut sites);
-    }
-    Hints { sites: sites.into_iter().collect() }
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 
+use super::sight::Hints;
 use crate::decide::Resource;
 use crate::directory::{Asking, Coverage, Directory, InstallerRecord};
 use crate::domain::{
@@ -26,13 +27,6 @@ pub trait EntitySource {
         hints: &Hints,
         now: Timestamp,
     ) -> Result<Slice, Unknown>;
-}
-
-/// What the policies make it necessary to put into every slice.
-#[derive(Debug, Clone, Default)]
-pub struct Hints {
-    /// The ids of sites that policies name: `principal in Site::"villa"` needs the membership.
-    pub sites: Vec<String>,
 }
 
 /// What one check touches.
@@ -102,22 +96,30 @@ pub(super) fn uid(entity_type: Type, id: &str) -> Built<EntityUid> {
     Ok(EntityUid::from_type_name_and_id(name, EntityId::new(id)))
 }
 
-fn entity(
-    uid: EntityUid,
-    attributes: Vec<(&str, RestrictedExpression)>,
-    parents: HashSet<EntityUid>,
-) -> Built<Entity> {
-    let attributes: HashMap<String, RestrictedExpression> =
-        attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Entity::new(uid, attributes, parents).map_err(|error| SliceError(error.to_string()))
+/// The attributes of an entity, without those that no policy looks at.
+struct Attributes<'h> {
+    hints: &'h Hints,
+    wanted: HashMap<String, RestrictedExpression>,
+}
+
+impl Attributes<'_> {
+    fn with(mut self, name: &str, value: impl FnOnce() -> RestrictedExpression) -> Self {
+        if self.hints.wants(name) {
+            self.wanted.insert(name.to_owned(), value());
+        }
+        self
+    }
+
+    fn with_reference(mut self, name: &str, entity_type: Type, id: &str) -> Built<Self> {
+        if self.hints.wants(name) {
+            self.wanted.insert(name.to_owned(), RestrictedExpression::new_entity_uid(uid(entity_type, id)?));
+        }
+        Ok(self)
+    }
 }
 
 fn text(value: &str) -> RestrictedExpression {
     RestrictedExpression::new_string(value.to_owned())
-}
-
-fn reference(entity_type: Type, id: &str) -> Built<RestrictedExpression> {
-    Ok(RestrictedExpression::new_entity_uid(uid(entity_type, id)?))
 }
 
 fn contacts(contacts: &[Contact]) -> RestrictedExpression {
@@ -145,20 +147,25 @@ impl<'a> Slicer<'a> {
         self.entities.iter().any(|entity| entity.uid() == *wanted)
     }
 
-    /// Puts an entity without attributes in, unless it is there.
-    fn plain(&mut self, entity_type: Type, id: &str) -> Built<EntityUid> {
-        let uid = uid(entity_type, id)?;
-        if !self.holds(&uid) {
-            self.entities.push(Entity::new_no_attrs(uid.clone(), HashSet::new()));
+    fn attributes(&self) -> Attributes<'a> {
+        Attributes { hints: self.hints, wanted: HashMap::new() }
+    }
+
+    /// Puts an entity in. One that has neither attributes nor parents is to Cedar as one that is not
+    /// there, and stays out.
+    fn put(&mut self, uid: &EntityUid, attributes: Attributes<'_>, parents: HashSet<EntityUid>) -> Built<()> {
+        if !attributes.wanted.is_empty() || !parents.is_empty() {
+            let entity = Entity::new(uid.clone(), attributes.wanted, parents);
+            self.entities.push(entity.map_err(|error| SliceError(error.to_string()))?);
         }
-        Ok(uid)
+        Ok(())
     }
 
     /// Puts the principal in. `None`: nobody of that id is registered.
     pub(super) fn principal(&mut self, principal: &Principal) -> Built<Option<EntityUid>> {
         let directory = self.directory;
         match principal {
-            Principal::Operator(id) => self.plain(Type::Operator, id.as_str()).map(Some),
+            Principal::Operator(id) => uid(Type::Operator, id.as_str()).map(Some),
             Principal::EndUser(id) => match directory.end_user(id.as_str()) {
                 Some(record) => self.end_user(id.as_str(), &record.contacts).map(Some),
                 None => Ok(None),
@@ -173,8 +180,8 @@ impl<'a> Slicer<'a> {
     pub(super) fn end_user(&mut self, id: &str, verified: &[Contact]) -> Built<EntityUid> {
         let uid = uid(Type::EndUser, id)?;
         if !self.holds(&uid) {
-            let attributes = vec![("contacts", contacts(verified))];
-            self.entities.push(entity(uid.clone(), attributes, HashSet::new())?);
+            let attributes = self.attributes().with("contacts", || contacts(verified));
+            self.put(&uid, attributes, HashSet::new())?;
         }
         Ok(uid)
     }
@@ -184,7 +191,7 @@ impl<'a> Slicer<'a> {
         if self.holds(&own) {
             return Ok(own);
         }
-        let company = self.plain(Type::Company, record.company.as_str())?;
+        let company = uid(Type::Company, record.company.as_str())?;
         let mut parents = HashSet::from([company.clone()]);
         let about = self.site.as_ref().map(SiteId::as_str);
         for name in self.hints.sites.iter().map(String::as_str).chain(about) {
@@ -196,14 +203,14 @@ impl<'a> Slicer<'a> {
                 parents.insert(uid(Type::Site, name)?);
             }
         }
-        let permissions = record.permissions.iter().map(|permission| text(permission.name()));
-        let attributes = vec![
-            ("company", RestrictedExpression::new_entity_uid(company)),
-            ("role", text(record.role.name())),
-            ("permissions", RestrictedExpression::new_set(permissions)),
-            ("contacts", contacts(&record.contacts)),
-        ];
-        self.entities.push(entity(own.clone(), attributes, parents)?);
+        let permissions = || record.permissions.iter().map(|permission| text(permission.name()));
+        let attributes = self
+            .attributes()
+            .with("company", || RestrictedExpression::new_entity_uid(company))
+            .with("role", || text(record.role.name()))
+            .with("permissions", || RestrictedExpression::new_set(permissions()))
+            .with("contacts", || contacts(&record.contacts));
+        self.put(&own, attributes, parents)?;
         Ok(own)
     }
 
@@ -216,19 +223,18 @@ impl<'a> Slicer<'a> {
         if self.holds(&own) {
             return Ok(own);
         }
-        let mut attributes = vec![
-            ("company", reference(Type::Company, record.company.as_str())?),
-            ("kind", text(record.kind.name())),
-            ("disableServiceAccepted", RestrictedExpression::new_bool(record.disable_service)),
-        ];
+        let mut attributes = self
+            .attributes()
+            .with_reference("company", Type::Company, record.company.as_str())?
+            .with("kind", || text(record.kind.name()))
+            .with("disableServiceAccepted", || RestrictedExpression::new_bool(record.disable_service));
         if let Some(owner) = &record.owner {
-            attributes.push(("owner", reference(Type::EndUser, owner.as_str())?));
+            attributes = attributes.with_reference("owner", Type::EndUser, owner.as_str())?;
             if with_owner && let Some(end_user) = self.directory.end_user(owner.as_str()) {
                 self.end_user(owner.as_str(), &end_user.contacts)?;
             }
         }
-        self.plain(Type::Company, record.company.as_str())?;
-        self.entities.push(entity(own.clone(), attributes, HashSet::new())?);
+        self.put(&own, attributes, HashSet::new())?;
         Ok(own)
     }
 
@@ -241,12 +247,16 @@ impl<'a> Slicer<'a> {
             return Ok(own);
         }
         let site = self.site(&record.site, false)?;
-        let attributes = vec![
-            ("site", RestrictedExpression::new_entity_uid(site.clone())),
-            ("supportsPasswordReset", RestrictedExpression::new_bool(record.supports_password_reset)),
-        ];
-        self.entities.push(entity(own.clone(), attributes, HashSet::from([site]))?);
+        self.put_device(&own, site, record.supports_password_reset)?;
         Ok(own)
+    }
+
+    fn put_device(&mut self, uid: &EntityUid, site: EntityUid, supports_password_reset: bool) -> Built<()> {
+        let attributes = self
+            .attributes()
+            .with("site", || RestrictedExpression::new_entity_uid(site.clone()))
+            .with("supportsPasswordReset", || RestrictedExpression::new_bool(supports_password_reset));
+        self.put(uid, attributes, HashSet::from([site]))
     }
 
     /// The site that something was asked for: as it is, or, when it is gone, as it was without an
@@ -258,31 +268,30 @@ impl<'a> Slicer<'a> {
         }
         let own = uid(Type::Site, asking.site.as_str())?;
         if !self.holds(&own) {
-            self.plain(Type::Company, asking.company.as_str())?;
-            let attributes = vec![
-                ("company", reference(Type::Company, asking.company.as_str())?),
-                ("kind", text(SiteKind::Normal.name())),
-                ("disableServiceAccepted", RestrictedExpression::new_bool(false)),
-            ];
-            self.entities.push(entity(own.clone(), attributes, HashSet::new())?);
+            let attributes = self
+                .attributes()
+                .with_reference("company", Type::Company, asking.company.as_str())?
+                .with("kind", || text(SiteKind::Normal.name()))
+                .with("disableServiceAccepted", || RestrictedExpression::new_bool(false));
+            self.put(&own, attributes, HashSet::new())?;
         }
         Ok(own)
     }
 
     /// The attributes that everything that was asked for has.
-    fn asked(&mut self, asking: &Asking) -> Built<Vec<(&'static str, RestrictedExpression)>> {
+    fn asked(&mut self, asking: &Asking) -> Built<Attributes<'a>> {
         let site = self.site_of(asking)?;
-        self.plain(Type::Company, asking.company.as_str())?;
-        let mut attributes = vec![
-            ("site", RestrictedExpression::new_entity_uid(site)),
-            ("company", reference(Type::Company, asking.company.as_str())?),
-            ("askerContacts", contacts(&asking.asker_contacts)),
-        ];
-        if self.directory.asker_is_there(asking)
+        let attributes = self
+            .attributes()
+            .with("site", || RestrictedExpression::new_entity_uid(site))
+            .with_reference("company", Type::Company, asking.company.as_str())?
+            .with("askerContacts", || contacts(&asking.asker_contacts));
+        if self.hints.wants("asker")
+            && self.directory.asker_is_there(asking)
             && let Some(record) = self.directory.installer(asking.asker.as_str())
         {
             let asker = self.installer(&asking.asker, record)?;
-            attributes.push(("asker", RestrictedExpression::new_entity_uid(asker)));
+            return Ok(attributes.with("asker", || RestrictedExpression::new_entity_uid(asker)));
         }
         Ok(attributes)
     }
@@ -292,7 +301,7 @@ impl<'a> Slicer<'a> {
     pub(super) fn resource(&mut self, resource: &Resource) -> Built<EntityUid> {
         let gone = |kind: &str| SliceError(format!("the {kind} is gone"));
         match resource {
-            Resource::Company(id) => self.plain(Type::Company, id.as_str()),
+            Resource::Company(id) => uid(Type::Company, id.as_str()),
             Resource::EndUser(id, verified) => self.end_user(id.as_str(), verified),
             Resource::Installer(id) => {
                 let record = self.directory.installer(id.as_str()).ok_or_else(|| gone("installer"))?;
@@ -302,8 +311,8 @@ impl<'a> Slicer<'a> {
             Resource::Device(id) => self.device(id),
             Resource::Invite(id) => {
                 let record = self.directory.invite(id.as_str()).ok_or_else(|| gone("invite"))?;
-                let mut attributes = self.asked(&record.asking)?;
-                attributes.push(("contact", text(&record.contact.to_string())));
+                let attributes = self.asked(&record.asking)?;
+                let attributes = attributes.with("contact", || text(&record.contact.to_string()));
                 self.push(Type::Invite, id.as_str(), attributes)
             }
             Resource::Application(id) => {
@@ -313,7 +322,7 @@ impl<'a> Slicer<'a> {
             }
             Resource::Ticket(id) => {
                 let record = self.directory.ticket(id.as_str()).ok_or_else(|| gone("ticket"))?;
-                let mut attributes = self.asked(&record.asking)?;
+                let attributes = self.asked(&record.asking)?;
                 let same = self
                     .directory
                     .device(record.device.as_str())
@@ -323,19 +332,19 @@ impl<'a> Slicer<'a> {
                 } else {
                     self.device_that_was(&record.device, &record.asking)?
                 };
-                attributes.push(("device", RestrictedExpression::new_entity_uid(device)));
-                attributes.push(("mode", text(record.mode.name())));
+                let attributes = attributes
+                    .with("device", || RestrictedExpression::new_entity_uid(device))
+                    .with("mode", || text(record.mode.name()));
                 self.push(Type::ResetTicket, id.as_str(), attributes)
             }
             Resource::Grant(id) => {
                 let record = self.directory.grant(id.as_str()).ok_or_else(|| gone("grant"))?;
                 let site = self.site(&record.site, false)?;
-                self.plain(Type::Company, record.company.as_str())?;
-                let attributes = vec![
-                    ("site", RestrictedExpression::new_entity_uid(site)),
-                    ("company", reference(Type::Company, record.company.as_str())?),
-                    ("permission", text(record.permission.name())),
-                ];
+                let attributes = self
+                    .attributes()
+                    .with("site", || RestrictedExpression::new_entity_uid(site))
+                    .with_reference("company", Type::Company, record.company.as_str())?
+                    .with("permission", || text(record.permission.name()));
                 self.push(Type::Grant, id.as_str(), attributes)
             }
         }
@@ -344,22 +353,13 @@ impl<'a> Slicer<'a> {
     fn device_that_was(&mut self, id: &DeviceId, asking: &Asking) -> Built<EntityUid> {
         let own = uid(Type::Device, id.as_str())?;
         let site = self.site_of(asking)?;
-        let attributes = vec![
-            ("site", RestrictedExpression::new_entity_uid(site.clone())),
-            ("supportsPasswordReset", RestrictedExpression::new_bool(false)),
-        ];
-        self.entities.push(entity(own.clone(), attributes, HashSet::from([site]))?);
+        self.put_device(&own, site, false)?;
         Ok(own)
     }
 
-    fn push(
-        &mut self,
-        entity_type: Type,
-        id: &str,
-        attributes: Vec<(&str, RestrictedExpression)>,
-    ) -> Built<EntityUid> {
+    fn push(&mut self, entity_type: Type, id: &str, attributes: Attributes<'_>) -> Built<EntityUid> {
         let own = uid(entity_type, id)?;
-        self.entities.push(entity(own.clone(), attributes, HashSet::new())?);
+        self.put(&own, attributes, HashSet::new())?;
         Ok(own)
     }
 }

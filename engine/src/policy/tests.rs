@@ -74,6 +74,70 @@ fn an_allow_that_rests_on_the_time_itself_is_not_to_be_kept() {
     assert_eq!(ask(&lunch, ADA, "2026-01-01T07:00:00Z").valid_until, Some(time("2026-01-01T07:00:00Z")));
 }
 
+/// Puts everything into its slices, whether policies look at it or not.
+struct Whole<'a>(&'a Directory);
+
+impl EntitySource for Whole<'_> {
+    fn slice(
+        &self,
+        principal: &Uid,
+        action: &str,
+        resource: &Uid,
+        hints: &Hints,
+        now: Timestamp,
+    ) -> Result<Slice, Unknown> {
+        let all = Hints { all_attributes: true, ..hints.clone() };
+        self.0.slice(principal, action, resource, &all, now)
+    }
+}
+
+#[test]
+fn what_no_policy_looks_at_makes_no_difference() {
+    let directory = villa();
+    let sets = [
+        Policies::shipped().unwrap(),
+        Policies::none().unwrap(),
+        with(r#"@id("has") forbid (principal, action, resource is Site) when { resource has owner };"#)
+            .unwrap(),
+        with(
+            r#"@id("far") forbid (principal is EndUser, action == Action::"manageSite", resource is Site)
+            when { resource has owner && !resource.owner.contacts.isEmpty() };"#,
+        )
+        .unwrap(),
+    ];
+    let everybody = [ADA, OLGA, r#"Operator::"root""#, r#"EndUser::"nobody""#];
+    let everything =
+        [r#"Device::"cam-7""#, r#"Site::"villa""#, r#"Company::"acme""#, r#"Invite::"i""#, r#"Grant::"g""#];
+    let mut allowed = 0;
+    for policies in &sets {
+        for principal in everybody {
+            for action in ["liveView", "playback", "configure", "manageSite", "disableService", "fly"] {
+                for resource in everything {
+                    let request =
+                        AccessRequest::new(principal.parse().unwrap(), action, resource.parse().unwrap());
+                    let now = time("2026-01-01T07:00:00Z");
+                    let slim = policies.evaluate(&directory, 1, &request, now).unwrap();
+                    let whole = policies.evaluate(&Whole(&directory), 1, &request, now).unwrap();
+                    assert_eq!(slim, whole, "{request:?}");
+                    allowed += usize::from(slim.is_allowed());
+                }
+            }
+        }
+    }
+    assert!(allowed > 5, "{allowed}");
+}
+
+#[test]
+fn a_policy_that_takes_the_context_as_a_whole_sees_all_of_it() {
+    let lunch = with(
+        r#"@id("lunch") forbid (principal, action == Action::"liveView", resource)
+        when { {asked: context}.asked.now.toTime() == duration("12h") };"#,
+    )
+    .unwrap();
+    assert!(ask(&lunch, OLGA, "2026-01-01T07:00:00Z").is_allowed());
+    assert_eq!(ask(&lunch, OLGA, "2026-01-01T12:00:00Z").reason, Some(DenyReason::Forbidden));
+}
+
 #[test]
 fn a_policy_that_errors_denies_and_is_named() {
     // Overflow is the error that validation lets through.

@@ -1,0 +1,119 @@
+//! What policies can look at: read off them once, when they are loaded.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::Policy;
+use serde_json::Value;
+
+/// What the policies that can match a question make it necessary to put into its slice. What none of
+/// them can look at makes no difference to the answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// The ids of sites that policies name: `principal in Site::"villa"` needs the membership.
+    pub sites: BTreeSet<String>,
+    /// The names of attributes that policies look at, of entities and of the context alike.
+    pub attributes: BTreeSet<String>,
+    /// Whether any attribute may be looked at, whatever its name.
+    pub all_attributes: bool,
+}
+
+impl Hints {
+    /// Whether an attribute of this name, of an entity or of the context, may be looked at.
+    #[must_use]
+    pub fn wants(&self, attribute: &str) -> bool {
+        self.all_attributes || self.attributes.contains(attribute)
+    }
+
+    /// What these policies look at.
+    pub(super) fn of(policies: &[&Policy]) -> Self {
+        let mut hints = Self::default();
+        for policy in policies {
+            let json = as_json(policy);
+            hints.all_attributes |= json.is_null();
+            hints.collect(&json);
+        }
+        hints
+    }
+
+    /// Attributes are looked at by their names alone: by `.` and `has`. Only the context can also be
+    /// looked at as a whole, being a record.
+    fn collect(&mut self, value: &Value) {
+        match value {
+            Value::Object(fields) => {
+                if let (Some("Site"), Some(id)) = (text(value, "type"), text(value, "id")) {
+                    self.sites.insert(id.to_owned());
+                }
+                if is_context(value) {
+                    self.all_attributes = true;
+                }
+                for (key, field) in fields {
+                    let left = matches!(key.as_str(), "." | "has").then(|| field.get("left")).flatten();
+                    let Some(left) = left else {
+                        self.collect(field);
+                        continue;
+                    };
+                    match text(field, "attr") {
+                        Some(name) => drop(self.attributes.insert(name.to_owned())),
+                        None => self.all_attributes = true,
+                    }
+                    if !is_context(left) {
+                        self.collect(left);
+                    }
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| self.collect(value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(Value::as_str)
+}
+
+fn is_context(value: &Value) -> bool {
+    text(value, "Var") == Some("context")
+}
+
+/// The policy as Cedar's JSON, or null where Cedar cannot write it.
+fn as_json(policy: &Policy) -> Value {
+    policy.to_json().unwrap_or_default()
+}
+
+/// Whether the answer of a policy may change as time passes by itself: it looks at `context.now`
+/// in another way than by `context.now < context.grant.until`, whose end every answer carries.
+pub(super) fn looks_at_the_time(policy: &Policy) -> bool {
+    fn is_attribute(value: &Value, attribute: &str, of: impl Fn(&Value) -> bool) -> bool {
+        value
+            .get(".")
+            .is_some_and(|get| text(get, "attr") == Some(attribute) && get.get("left").is_some_and(of))
+    }
+    fn is_now(value: &Value) -> bool {
+        is_attribute(value, "now", is_context)
+    }
+    fn is_until(value: &Value) -> bool {
+        is_attribute(value, "until", |grant| is_attribute(grant, "grant", is_context))
+    }
+    fn timed(value: &Value) -> bool {
+        if let Some(less) = value.get("<")
+            && less.get("left").is_some_and(is_now)
+            && less.get("right").is_some_and(is_until)
+        {
+            return false;
+        }
+        if is_now(value) || is_context(value) {
+            return true;
+        }
+        match value {
+            // An attribute of the context that is not `now` stands still.
+            Value::Object(fields) => fields.iter().any(|(key, field)| match key.as_str() {
+                "." | "has" if field.get("left").is_some_and(is_context) => false,
+                _ => timed(field),
+            }),
+            Value::Array(values) => values.iter().any(timed),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+    let json = as_json(policy);
+    json.is_null() || json.get("conditions").is_some_and(timed)
+}
