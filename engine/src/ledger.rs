@@ -8,8 +8,6 @@ mod memory;
 
 pub use memory::MemoryLedger;
 
-use std::sync::mpsc::Receiver;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -193,27 +191,25 @@ pub struct AuditEntry {
     pub outcome: Outcome,
 }
 
-/// An append under way.
-#[derive(Debug)]
+/// An append under way. It is whoever waits for it that has it written, or another who waits: one that
+/// nobody waits for is written with later ones, at the latest when the ledger is closed.
+#[must_use = "an append is certain only when it was waited for"]
 pub struct Commit(CommitState);
 
-#[derive(Debug)]
 enum CommitState {
     Ready(Result<Appended, AppendError>),
-    Waiting(Receiver<Result<Appended, AppendError>>),
+    Later(Box<dyn FnOnce() -> Result<Appended, AppendError> + Send>),
 }
 
 impl Commit {
     /// An append that is over.
-    #[must_use]
     pub fn ready(result: Result<Appended, AppendError>) -> Self {
         Self(CommitState::Ready(result))
     }
 
-    /// An append whose result will be sent.
-    #[must_use]
-    pub fn waiting(result: Receiver<Result<Appended, AppendError>>) -> Self {
-        Self(CommitState::Waiting(result))
+    /// An append whose result is what `wait` returns, once it is durable or has failed.
+    pub fn later(wait: impl FnOnce() -> Result<Appended, AppendError> + Send + 'static) -> Self {
+        Self(CommitState::Later(Box::new(wait)))
     }
 
     /// Waits until the entry is durable.
@@ -223,11 +219,14 @@ impl Commit {
     pub fn wait(self) -> Result<Appended, AppendError> {
         match self.0 {
             CommitState::Ready(result) => result,
-            CommitState::Waiting(result) => result.recv().unwrap_or_else(|_| {
-                let error = LedgerError::new("ledger_io", "the ledger stopped before it answered");
-                Err(error.into())
-            }),
+            CommitState::Later(wait) => wait(),
         }
+    }
+}
+
+impl std::fmt::Debug for Commit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Commit").finish_non_exhaustive()
     }
 }
 

@@ -27,14 +27,13 @@ mod open;
 mod readers;
 mod snapshot;
 mod tail;
+mod turns;
 mod witness;
 mod writer;
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use consentry::directory::Revision;
@@ -48,7 +47,8 @@ use open::Files;
 use readers::Readers;
 use snapshot::Place;
 use tail::{Published, hex};
-use writer::{Job, Prepared, Writer};
+use turns::Turns;
+use writer::Writer;
 
 /// A ledger in a folder, open. Dropping it finishes what was handed over and releases the folder.
 #[derive(Debug)]
@@ -59,9 +59,7 @@ pub struct DiskLedger {
     readers: Readers,
     /// Held while a snapshot is written: two would write the same draft.
     snapshots: Mutex<()>,
-    /// `None` only while it is dropped.
-    queue: Option<SyncSender<Job>>,
-    writer: Option<JoinHandle<()>>,
+    turns: Arc<Turns>,
     /// INVARIANT: the last field, so that the folder is released when everything else is closed.
     _lock: File,
 }
@@ -92,19 +90,15 @@ impl DiskLedger {
             witness: opened.witness,
             published: Arc::clone(&published),
             failed: None,
+            unlooked: 0,
         };
-        let (queue, jobs) = sync_channel(writer::QUEUE);
-        let thread = std::thread::Builder::new().name("ledger".to_owned());
-        let thread = thread.spawn(move || writer.run(&jobs));
-        let thread = thread.map_err(|error| Fault::Broken(format!("no thread to write: {error}")).of(dir))?;
         Ok(Self {
             readers: Readers::new(opened.files.database.clone()),
             files: opened.files,
             epoch: opened.epoch,
             published,
             snapshots: Mutex::new(()),
-            queue: Some(queue),
-            writer: Some(thread),
+            turns: Arc::new(Turns::new(writer)),
             _lock: opened.lock,
         })
     }
@@ -183,17 +177,10 @@ impl Ledger for DiskLedger {
     }
 
     fn append(&self, entry: Entry) -> Commit {
-        let entry = match Prepared::new(entry) {
-            Ok(entry) => entry,
-            Err(error) => return Commit::ready(Err(error.into())),
-        };
-        let (answer, result) = sync_channel(1);
-        let job = Job { entry, answer };
-        if self.queue.as_ref().is_some_and(|queue| queue.send(job).is_ok()) {
-            return Commit::waiting(result);
+        match self.turns.hand_over(entry) {
+            Ok(pending) => Commit::later(move || pending.wait()),
+            Err(error) => Commit::ready(Err(error.into())),
         }
-        let gone = Fault::Broken("its writer has stopped; it has to be opened again".to_owned());
-        Commit::ready(Err(gone.of(&self.files.dir).into()))
     }
 
     fn read(&self, after: Revision, limit: usize) -> Result<Vec<Record>, LedgerError> {
@@ -255,10 +242,6 @@ impl Drop for DiskLedger {
     fn drop(&mut self) {
         // The writer is to be the last who has the database open: only then is its log removed.
         self.readers.close();
-        self.queue = None;
-        if let Some(writer) = self.writer.take() {
-            // If it panicked, everybody who waited was told that it stopped.
-            let _ended = writer.join();
-        }
+        self.turns.close();
     }
 }

@@ -1,11 +1,10 @@
-//! The one thread that writes. What waits in the queue is committed together, with one fsync.
+//! Writing: what was handed over together is committed together, with one fsync.
 
 mod append;
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender};
 
-use consentry::ledger::{AppendError, Appended, LedgerError};
+use consentry::ledger::LedgerError;
 use rusqlite::{Connection, TransactionBehavior};
 
 pub(crate) use append::Prepared;
@@ -15,13 +14,8 @@ use crate::database::{self, Checkpoint, Checkpointed};
 use crate::fault::Fault;
 use crate::open::Files;
 use crate::tail::{Published, Tail};
+use crate::turns::Answer;
 use crate::witness::Witness;
-
-/// How many entries share a commit at most.
-const BATCH: usize = 512;
-
-/// How many entries may wait. Beyond that, callers wait to hand theirs over.
-pub(crate) const QUEUE: usize = 2 * BATCH;
 
 /// After how many entries the length of the log is looked at: an entry takes a few pages.
 const LOOK_AFTER: usize = 128;
@@ -32,16 +26,7 @@ const CHECKPOINT_AT: i64 = 1_000;
 /// From how many pages on the log is to start again, lest it grow without end under steady readers.
 const TRUNCATE_AT: i64 = 16 * CHECKPOINT_AT;
 
-pub(crate) type Answer = Result<Appended, AppendError>;
-
-/// An entry in the queue, and who waits for it.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) entry: Prepared,
-    pub(crate) answer: SyncSender<Answer>,
-}
-
-/// What the thread owns.
+/// What one needs to write.
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) files: Files,
@@ -51,36 +36,24 @@ pub(crate) struct Writer {
     pub(crate) published: Arc<Published>,
     /// Why nothing is written any more: what the disk holds is no longer certain.
     pub(crate) failed: Option<LedgerError>,
+    /// Entries since the length of the log was looked at.
+    pub(crate) unlooked: usize,
 }
 
 impl Writer {
-    /// Works until nobody can hand anything over, then closes the database.
-    pub(crate) fn run(mut self, queue: &Receiver<Job>) {
-        let mut unlooked = 0;
-        while let Ok(first) = queue.recv() {
-            let jobs: Vec<Job> = std::iter::once(first).chain(queue.try_iter()).take(BATCH).collect();
-            unlooked += jobs.len();
-            self.commit(jobs.into_iter());
-            if unlooked >= LOOK_AFTER {
-                unlooked = 0;
-                self.checkpoint();
-            }
-        }
-        self.close();
-    }
-
     /// Commits entries in their order, and answers each.
-    pub(crate) fn commit(&mut self, jobs: impl Iterator<Item = Job>) {
-        let (entries, waiting): (Vec<_>, Vec<_>) = jobs.map(|job| (job.entry, job.answer)).unzip();
+    pub(crate) fn commit(&mut self, entries: Vec<Prepared>) -> Vec<Answer> {
+        if self.unlooked >= LOOK_AFTER {
+            self.unlooked = 0;
+            self.checkpoint();
+        }
+        let count = entries.len();
+        self.unlooked += count;
         let answers = match self.failed.clone() {
             Some(error) => Err(error),
             None => self.write(entries).map_err(|fault| self.fail(fault)),
         };
-        match answers {
-            // Whoever no longer waits needs no answer.
-            Ok(answers) => waiting.iter().zip(answers).for_each(|(to, answer)| drop(to.send(answer))),
-            Err(error) => waiting.iter().for_each(|to| drop(to.send(Err(error.clone().into())))),
-        }
+        answers.unwrap_or_else(|error| vec![Err(error.into()); count])
     }
 
     /// Makes the entries durable, and then visible; or, with a fault, neither. Only when the witness
@@ -138,7 +111,7 @@ impl Writer {
         }
     }
 
-    fn close(self) {
+    pub(crate) fn close(self) {
         if self.failed.is_some() {
             return;
         }

@@ -7,9 +7,9 @@ use consentry::ledger::{
 use rusqlite::{CachedStatement, Connection, params};
 use serde_json::to_string;
 
-use super::Answer;
 use crate::chain::{Line, Link as _, key};
 use crate::tail::Tail;
+use crate::turns::Answer;
 
 /// An entry in the form in which it will be written, so that nothing in it can fail a whole batch.
 #[derive(Debug)]

@@ -1,9 +1,8 @@
 use std::path::Path;
-use std::sync::mpsc::sync_channel;
 
 use consentry::domain::Timestamp;
 use consentry::event::Event;
-use consentry::ledger::{Attempt, Entry, Head, Ledger as _, Outcome};
+use consentry::ledger::{AppendError, Attempt, Entry, Ledger as _, Outcome};
 use serde_json::{from_value, json};
 
 use super::*;
@@ -19,6 +18,7 @@ fn writer(dir: &Path) -> (Writer, std::fs::File) {
         witness: opened.witness,
         published: Arc::new(Published::new(opened.tail)),
         failed: None,
+        unlooked: 0,
     };
     (writer, opened.lock)
 }
@@ -42,15 +42,7 @@ fn registered(expected: u64, company: &str, id: Option<&str>) -> Entry {
 
 /// Commits the entries together and gives their answers.
 fn commit(writer: &mut Writer, entries: Vec<Entry>) -> Vec<Answer> {
-    let (jobs, answers): (Vec<_>, Vec<_>) = entries
-        .into_iter()
-        .map(|entry| {
-            let (answer, result) = sync_channel(1);
-            (Job { entry: Prepared::new(entry).unwrap(), answer }, result)
-        })
-        .unzip();
-    writer.commit(jobs.into_iter());
-    answers.into_iter().map(|answer| answer.recv().unwrap()).collect()
+    writer.commit(entries.into_iter().map(|entry| Prepared::new(entry).unwrap()).collect())
 }
 
 fn code(answer: &Answer) -> &str {
@@ -150,21 +142,6 @@ fn what_the_witness_could_not_be_told_is_not_acknowledged() {
 }
 
 #[test]
-fn a_writer_that_panics_leaves_nobody_waiting() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut ledger = DiskLedger::open(dir.path()).unwrap();
-    // A thread that takes one entry and ends, as one that panics does.
-    let (queue, jobs) = sync_channel(1);
-    let thread = std::thread::spawn(move || drop(jobs.recv()));
-    ledger.queue = Some(queue);
-    let ends = |ledger: &DiskLedger| code(&ledger.append(registered(0, "a", None)).wait()).to_owned();
-    assert_eq!(ends(&ledger), "ledger_io");
-    thread.join().unwrap();
-    assert_eq!(ends(&ledger), "ledger_io");
-    assert_eq!(ledger.head(), Ok(Head::EMPTY));
-}
-
-#[test]
 fn a_long_log_is_moved_into_the_database() {
     let dir = tempfile::tempdir().unwrap();
     let (mut writer, _lock) = writer(dir.path());
@@ -175,7 +152,6 @@ fn a_long_log_is_moved_into_the_database() {
         let first = round * 512;
         let batch = (first..first + 512).map(|at| registered(at, &company, None)).collect();
         assert!(commit(&mut writer, batch).iter().all(Result::is_ok));
-        writer.checkpoint();
         let found = database::checkpoint(&writer.connection, Checkpoint::Noop).unwrap();
         longest = longest.max(found.logged - found.moved);
     }
