@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use consentry::Revision;
 use consentry::domain::Principal;
 use consentry::event::Event;
-use consentry::ledger::{Attempt, Commit, Entry, Ledger, Outcome};
+use consentry::ledger::{Attempt, Commit, Entry, Ledger, Mark, Outcome};
 use serde_json::json;
 
 use crate::world::{Happened, World, id};
@@ -40,5 +40,5 @@ fn entry(expected: Revision, Happened { at, events }: Happened) -> Entry {
         determining_policies: vec!["operator-keeps-directory".to_owned()],
     };
     let attempt = Attempt { id: None, binds: true, digest: [0; 32], principal, body, outcome };
-    Entry { expected, not_before: at, events, attempt: Some(attempt) }
+    Entry { mark: Mark::unique(), expected, after: None, at, events, attempt: Some(attempt) }
 }

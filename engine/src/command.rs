@@ -47,37 +47,54 @@ impl Submission {
     /// SHA-256 of the body: equal for two submissions exactly when they ask for the same thing.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        let mut text = String::new();
-        canonical(&self.body(), &mut text);
-        Sha256::digest(text).into()
+        digest(&self.body())
     }
 }
 
-/// Writes JSON with the keys of every object sorted: the same text for the same value, in every build.
-fn canonical(value: &Value, text: &mut String) {
+/// The digest of a body.
+pub(crate) fn digest(body: &Value) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    canonical(body, &mut hash);
+    hash.finalize().into()
+}
+
+/// Takes JSON in with the keys of every object sorted: the same for the same value, in every build.
+fn canonical(value: &Value, hash: &mut Sha256) {
     match value {
         Value::Object(fields) => {
-            let sorted: std::collections::BTreeMap<&String, &Value> = fields.iter().collect();
-            text.push('{');
+            let mut sorted: Vec<(&String, &Value)> = fields.iter().collect();
+            sorted.sort_unstable_by_key(|(key, _)| *key);
+            hash.update("{");
             for (key, field) in sorted {
-                text.push_str(&Value::String(key.clone()).to_string());
-                text.push(':');
-                canonical(field, text);
-                text.push(',');
+                quoted(key, hash);
+                hash.update(":");
+                canonical(field, hash);
+                hash.update(",");
             }
-            text.push('}');
+            hash.update("}");
         }
         Value::Array(values) => {
-            text.push('[');
+            hash.update("[");
             for value in values {
-                canonical(value, text);
-                text.push(',');
+                canonical(value, hash);
+                hash.update(",");
             }
-            text.push(']');
+            hash.update("]");
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            text.push_str(&value.to_string())
-        }
+        Value::String(text) => quoted(text, hash),
+        Value::Null | Value::Bool(_) | Value::Number(_) => hash.update(value.to_string()),
+    }
+}
+
+/// Takes a text in as JSON writes it.
+fn quoted(text: &str, hash: &mut Sha256) {
+    let plain = |byte: u8| (0x20..0x7f).contains(&byte) && !matches!(byte, b'"' | b'\\');
+    if text.bytes().all(plain) {
+        hash.update("\"");
+        hash.update(text);
+        hash.update("\"");
+    } else {
+        hash.update(Value::String(text.to_owned()).to_string());
     }
 }
 

@@ -8,6 +8,8 @@ mod memory;
 
 pub use memory::MemoryLedger;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -103,17 +105,47 @@ pub struct Attempt {
     pub outcome: Outcome,
 }
 
+/// Names an entry in this process before it is durable and has a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark(u64);
+
+impl Mark {
+    /// One that no other entry has.
+    #[must_use]
+    pub fn unique() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// What is to be appended, all of it or nothing.
 #[derive(Debug, Clone)]
 pub struct Entry {
+    /// Its name while it is under way.
+    pub mark: Mark,
     /// The revision on which it was decided. With another head it is a conflict.
     pub expected: Revision,
-    /// The moment at which it was decided. The entry's time is this, or the head's when that is later.
-    pub not_before: Timestamp,
+    /// The entry that was to make that revision, when it was under way itself. When another one made it,
+    /// it is a conflict.
+    pub after: Option<Mark>,
+    /// The moment at which it was decided. An entry with events has this time, and it is a conflict when
+    /// the head's is later: another state was decided on then. One without events, a refusal, has the
+    /// head's time instead.
+    pub at: Timestamp,
     /// What happened; empty for a refusal.
     pub events: Vec<Event>,
     /// The command; `None` for a sweep.
     pub attempt: Option<Attempt>,
+}
+
+impl Entry {
+    /// Whether this entry follows from a head whose record was written under the mark `last`, if it was
+    /// written in this process.
+    #[must_use]
+    pub fn follows(&self, head: &Head, last: Option<Mark>) -> bool {
+        let in_time = self.events.is_empty() || self.at >= head.time;
+        self.expected == head.revision && in_time && self.after.is_none_or(|after| last == Some(after))
+    }
 }
 
 /// What an append came to.
@@ -130,8 +162,8 @@ pub struct Appended {
 /// Why nothing was appended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// The head is another than expected, or the command's id was bound meanwhile: catch up, look the
-    /// id up, decide again.
+    /// The head is another than expected, or later, or the command's id was bound before: catch up, look
+    /// the id up, decide again.
     #[error("the ledger moved on: its head is {0}")]
     Conflict(Revision),
     /// The ledger failed. Whether the entry is in it is certain only after reading.

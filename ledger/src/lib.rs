@@ -195,8 +195,9 @@ impl Ledger for DiskLedger {
     fn answered(&self, id: &CommandId) -> Result<Option<Answered>, LedgerError> {
         let end = self.published.tail().lines;
         self.look(|connection| {
-            let sql = "SELECT number FROM audit WHERE command_id = ?1 AND binds = 1";
-            let found = connection.query_row(sql, [id.as_str()], |row| number(row, 0)).optional()?;
+            let mut bound =
+                connection.prepare_cached("SELECT number FROM audit WHERE command_id = ?1 AND binds = 1")?;
+            let found = bound.query_row([id.as_str()], |row| number(row, 0)).optional()?;
             let mut answer = None;
             if let Some(found) = found.filter(|found| (1..=end).contains(found)) {
                 walk::<Line>(connection, &self.epoch, found - 1, 1, |line| {

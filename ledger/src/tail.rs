@@ -2,12 +2,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use consentry::directory::Revision;
-use consentry::ledger::{Hash, Head};
+use consentry::ledger::{Hash, Head, Mark};
 
 /// Where both chains end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tail {
     pub(crate) head: Head,
+    /// The mark of the entry that made the head's revision, if it was made since the ledger was opened.
+    pub(crate) last: Option<Mark>,
     /// The number of the last audit line; 0: none yet.
     pub(crate) lines: u64,
     /// The hash of the last audit line; zeros: none yet.
@@ -15,7 +17,7 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    pub(crate) const EMPTY: Self = Self { head: Head::EMPTY, lines: 0, line_hash: [0; 32] };
+    pub(crate) const EMPTY: Self = Self { head: Head::EMPTY, last: None, lines: 0, line_hash: [0; 32] };
 }
 
 /// The tail that everybody may see.

@@ -221,7 +221,7 @@ impl Drop for Turn<'_> {
 mod tests {
     use consentry::domain::Timestamp;
     use consentry::event::Event;
-    use consentry::ledger::Ledger as _;
+    use consentry::ledger::{Ledger as _, Mark};
     use serde_json::{from_value, json};
 
     use super::*;
@@ -229,7 +229,8 @@ mod tests {
 
     fn registered(expected: u64) -> Entry {
         let event: Event = from_value(json!({ "companyRegistered": { "company": "acme" } })).unwrap();
-        Entry { expected, not_before: Timestamp::from_millis(1), events: vec![event], attempt: None }
+        let at = Timestamp::from_millis(1);
+        Entry { mark: Mark::unique(), expected, after: None, at, events: vec![event], attempt: None }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(crate) struct Acknowledged {
 
 /// INVARIANT: always of the same length, and shorter than a disk's sector: it is rewritten in place.
 fn encode(epoch: &str, tail: &Tail) -> String {
-    let Tail { head, lines, line_hash } = tail;
+    let Tail { head, lines, line_hash, last: _ } = tail;
     let (record, line) = (hex(&head.hash), hex(line_hash));
     let text = format!(
         "consentry-ledger epoch {epoch}\nrecords {:020} {record}\naudit {lines:020} {line}\n",
@@ -169,6 +169,7 @@ mod tests {
             head: Head { revision: u64::MAX, hash: [0xa5; 32], ..Head::EMPTY },
             lines: 7,
             line_hash: [0x5a; 32],
+            ..Tail::EMPTY
         };
         let text = encode(epoch, &tail);
         assert_eq!(text.len(), encode(epoch, &Tail::EMPTY).len());

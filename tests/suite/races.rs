@@ -265,6 +265,25 @@ fn an_engine_runs_no_command_before_what_another_engine_recorded() {
     assert_eq!(world.opened_again().state(0, "invite", "i-1"), "expired");
 }
 
+/// The same, when it is recorded between the decision and its append: whatever the answer is, the
+/// history can be read, and tells the same.
+#[test]
+fn what_another_engine_records_meanwhile_makes_no_history_that_cannot_be_read() {
+    let world = World::new();
+    let other = world.opened_again();
+    other.must(0, ROOT, json!({"registerCompany": {"company": "third"}}));
+    world.must(0, ADA, invite_olga("i-1", "villa", &[permission("liveView", &["cam-7"], "1h")]));
+    let engine = other.engine.clone();
+    world.ledger.interrupt(move || {
+        let other = World { engine, ledger: other.ledger.clone() };
+        refused(&other.tell(DAY, IVAN, json!({"registerCompany": {"company": "fourth"}})), "not_permitted");
+    });
+    let answer = world.tell(DAY - 1, OLGA, json!({"acceptInvite": {"invite": "i-1"}}));
+    let state = if is_done(&answer) { "accepted" } else { "expired" };
+    assert_eq!(world.state(DAY, "invite", "i-1"), state);
+    assert_eq!(world.opened_again().state(DAY, "invite", "i-1"), state);
+}
+
 #[test]
 fn policies_change_between_two_answers_and_never_within_one() {
     use consentry::Policies;

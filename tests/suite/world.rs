@@ -1,6 +1,6 @@
 //! A small cast on one engine, spoken to in the lines of a script.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration as Wait;
 
 use consentry::directory::Revision;
@@ -50,7 +50,16 @@ pub(crate) fn time(offset: i64) -> String {
 
 /// A ledger that outlives its engine, so that another can be opened on it.
 #[derive(Clone, Default)]
-pub(crate) struct Shared(Arc<MemoryLedger>);
+pub(crate) struct Shared(Arc<MemoryLedger>, Arc<Mutex<Option<Interruption>>>);
+
+type Interruption = Box<dyn FnOnce() + Send>;
+
+impl Shared {
+    /// Does this between the next decision and its append.
+    pub(crate) fn interrupt(&self, interruption: impl FnOnce() + Send + 'static) {
+        *self.1.lock().unwrap() = Some(Box::new(interruption));
+    }
+}
 
 impl Ledger for Shared {
     fn epoch(&self) -> &str {
@@ -60,6 +69,10 @@ impl Ledger for Shared {
         self.0.head()
     }
     fn append(&self, entry: Entry) -> Commit {
+        let interruption = self.1.lock().unwrap().take();
+        if let Some(interruption) = interruption {
+            interruption();
+        }
         self.0.append(entry)
     }
     fn read(&self, after: Revision, limit: usize) -> Result<Vec<Record>, LedgerError> {

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
+
 use super::{Answer, Engine, EngineError};
-use crate::command::Submission;
+use crate::command::{Submission, digest};
 use crate::decide::{Decided, Effect, decide, overdue};
 use crate::directory::{Directory, Revision};
 use crate::domain::{CommandId, Timestamp};
 use crate::event::Event;
-use crate::ledger::{AppendError, Attempt, Commit, Entry, Hash, Ledger, LedgerError, Outcome};
+use crate::ledger::{AppendError, Attempt, Commit, Entry, Hash, Ledger, LedgerError, Mark, Outcome};
 use crate::refusal::{Refusal, RefusalCode};
 
 /// Records that are read at once when catching up.
@@ -22,13 +24,15 @@ const SNAPSHOT_EVERY: Revision = 50_000;
 /// What the next command is decided on. It runs ahead of what is durable by what is under way.
 pub(super) struct Tip {
     directory: Directory,
+    /// The last entry that the directory comes from and that was not durable when it was sent.
+    last: Option<Mark>,
     /// Counts the times that the tip was thrown away because an append failed.
     generation: u64,
 }
 
 impl Tip {
     pub(super) fn new(directory: Directory) -> Self {
-        Self { directory, generation: 0 }
+        Self { directory, last: None, generation: 0 }
     }
 }
 
@@ -117,21 +121,27 @@ impl Engine {
     pub fn submit(&self, submission: &Submission, now: Timestamp) -> Result<Answer, EngineError> {
         // A command that is repeated tells the time as well as any other.
         let now = self.latch(now);
-        let digest = submission.digest();
+        let body = submission.body();
+        let digest = digest(&body);
         let id = submission.id.as_ref().filter(|id| id.is_chosen());
         let _claim = id.map(|id| self.inner.under_way.claim(id));
+        // That an id was used is rare, and the ledger finds it anyway: it is asked once there is a conflict.
+        let mut clash = not_chosen(submission);
         loop {
-            let clash = match self.first_answer(submission, &digest)? {
-                Some(Ok(answer)) => return Ok(answer),
-                Some(Err(refusal)) => Some(refusal),
-                None => None,
-            };
-            let sent = self.take_turn(submission, &digest, clash, now)?;
+            let sent = self.take_turn(submission, &body, &digest, clash.take(), now)?;
             match (self.settle(sent.commit, sent.generation, sent.directory), sent.outcome) {
                 (Ok(Some(id)), Some(outcome)) => return Ok(Answer::from_outcome(id, outcome, sent.effect)),
                 (Ok(_), _) => return Err(LedgerError::new("ledger_io", "the ledger named no command").into()),
-                (Err(AppendError::Conflict(_)), _) => {}
-                (Err(AppendError::Ledger(error)), _) => return Err(error.into()),
+                (Err(AppendError::Conflict(_)), _) => match self.first_answer(submission, &digest)? {
+                    Some(Ok(answer)) => return Ok(answer),
+                    Some(Err(refusal)) => clash = Some(refusal),
+                    None => {}
+                },
+                // What was answered before needs no space.
+                (Err(AppendError::Ledger(error)), _) => match self.first_answer(submission, &digest)? {
+                    Some(Ok(answer)) if error.code == "ledger_full" => return Ok(answer),
+                    Some(_) | None => return Err(error.into()),
+                },
             }
         }
     }
@@ -143,9 +153,9 @@ impl Engine {
     /// When the ledger fails.
     pub fn sweep(&self, now: Timestamp) -> Result<usize, EngineError> {
         loop {
-            let at = self.latch(now);
             let sent = {
                 let mut tip = self.lock();
+                let at = self.latch(now.max(self.inner.ledger.head()?.time));
                 let events = overdue(&tip.directory, at);
                 if events.is_empty() {
                     return Ok(0);
@@ -173,8 +183,8 @@ impl Engine {
         digest: &Hash,
     ) -> Result<Option<Result<Answer, Refusal>>, EngineError> {
         let Some(id) = &submission.id else { return Ok(None) };
-        if !id.is_chosen() {
-            return Ok(Some(Err(Refusal::invalid(format!("`{id}` is an id that only the engine makes")))));
+        if let Some(refusal) = not_chosen(submission) {
+            return Ok(Some(Err(refusal)));
         }
         let Some(answered) = self.inner.ledger.answered(id)? else { return Ok(None) };
         if answered.digest == *digest {
@@ -188,11 +198,12 @@ impl Engine {
     fn take_turn(
         &self,
         submission: &Submission,
+        body: &Value,
         digest: &Hash,
         clash: Option<Refusal>,
         now: Timestamp,
     ) -> Result<Sent, EngineError> {
-        let body = submission.body();
+        let body = body.clone();
         let policies = self.inner.policies.load_full();
         let mut tip = self.lock();
         // Another engine's refusals move the ledger's time, and no revision tells of them.
@@ -235,8 +246,12 @@ impl Engine {
             directory.apply(expected + 1, at, &events)?;
         }
         let outcome = attempt.as_ref().map(|attempt| attempt.outcome.clone());
+        let (mark, after) = (Mark::unique(), tip.last);
+        if !events.is_empty() {
+            tip.last = Some(mark);
+        }
         tip.directory = directory.clone();
-        let commit = self.inner.ledger.append(Entry { expected, not_before: at, events, attempt });
+        let commit = self.inner.ledger.append(Entry { mark, expected, after, at, events, attempt });
         Ok(Sent { commit, generation: tip.generation, directory, outcome, effect })
     }
 
@@ -268,6 +283,7 @@ impl Engine {
     /// Throws away what the tip ran ahead, and catches up with the ledger.
     fn go_back(&self, tip: &mut Tip) -> Result<(), LedgerError> {
         tip.generation += 1;
+        tip.last = None;
         let mut directory = Directory::clone(&self.inner.published.load());
         let caught_up = catch_up(&mut directory, &*self.inner.ledger);
         if caught_up.is_ok() {
@@ -310,4 +326,10 @@ impl Engine {
             if published.revision() < directory.revision() { directory.clone() } else { published.clone() }
         });
     }
+}
+
+/// Why a command cannot have its id, if it is one that only the engine makes.
+fn not_chosen(submission: &Submission) -> Option<Refusal> {
+    let id = submission.id.as_ref().filter(|id| !id.is_chosen())?;
+    Some(Refusal::invalid(format!("`{id}` is an id that only the engine makes")))
 }

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Answered, AppendError, Appended, AuditEntry, Commit, Entry, Head, Ledger, LedgerError, Record,
+    Answered, AppendError, Appended, AuditEntry, Commit, Entry, Head, Ledger, LedgerError, Mark, Record,
     failed_completion, seal,
 };
 use crate::directory::Revision;
@@ -18,6 +18,8 @@ pub struct MemoryLedger {
 #[derive(Debug)]
 struct Inner {
     head: Head,
+    /// The mark of the entry that made the head's revision.
+    last: Option<Mark>,
     records: Vec<Record>,
     audit: Vec<AuditEntry>,
     answers: HashMap<CommandId, Answered>,
@@ -29,6 +31,7 @@ impl Default for Inner {
     fn default() -> Self {
         Self {
             head: Head::EMPTY,
+            last: None,
             records: Vec::new(),
             audit: Vec::new(),
             answers: HashMap::new(),
@@ -55,7 +58,7 @@ impl MemoryLedger {
 
 impl Inner {
     fn append(&mut self, entry: Entry) -> Result<Appended, AppendError> {
-        if entry.expected != self.head.revision {
+        if !entry.follows(&self.head, self.last) {
             return Err(AppendError::Conflict(self.head.revision));
         }
         let id =
@@ -63,7 +66,7 @@ impl Inner {
         if id.is_some_and(|id| self.answers.contains_key(id)) {
             return Err(AppendError::Conflict(self.head.revision));
         }
-        let at: Timestamp = entry.not_before.max(self.head.time);
+        let at: Timestamp = entry.at.max(self.head.time);
         self.head.time = at;
         if !entry.events.is_empty() {
             let payload = serde_json::to_string(&entry.events)
@@ -72,6 +75,7 @@ impl Inner {
             let hash = seal(&self.head.hash, EPOCH, revision, at, &payload);
             self.records.push(Record { revision, at, epoch: EPOCH.to_owned(), events: entry.events, hash });
             self.head = Head { revision, time: at, hash };
+            self.last = Some(entry.mark);
         }
         let command_id = entry.attempt.map(|attempt| {
             let number = self.audit.len() as u64 + 1;

@@ -1,6 +1,4 @@
-use consentry::directory::Revision;
 use consentry::domain::{CommandId, Timestamp};
-use consentry::event::Event;
 use consentry::ledger::{
     AppendError, Appended, Attempt, Entry, Hash, Head, LedgerError, failed_completion, seal,
 };
@@ -14,8 +12,8 @@ use crate::turns::Answer;
 /// An entry in the form in which it will be written, so that nothing in it can fail a whole batch.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    expected: Revision,
-    not_before: Timestamp,
+    /// The entry, without its attempt.
+    entry: Entry,
     /// The events; `None`: there are none.
     payload: Option<String>,
     attempt: Option<PreparedAttempt>,
@@ -33,15 +31,11 @@ struct PreparedAttempt {
 }
 
 impl Prepared {
-    pub(crate) fn new(entry: Entry) -> Result<Self, LedgerError> {
+    pub(crate) fn new(mut entry: Entry) -> Result<Self, LedgerError> {
         let prepared = || -> Result<Self, serde_json::Error> {
-            let payload = |events: &[Event]| (!events.is_empty()).then(|| to_string(events)).transpose();
-            Ok(Self {
-                expected: entry.expected,
-                not_before: entry.not_before,
-                payload: payload(&entry.events)?,
-                attempt: entry.attempt.map(PreparedAttempt::new).transpose()?,
-            })
+            let attempt = entry.attempt.take().map(PreparedAttempt::new).transpose()?;
+            let payload = (!entry.events.is_empty()).then(|| to_string(&entry.events)).transpose()?;
+            Ok(Self { entry, payload, attempt })
         };
         prepared()
             .map_err(|error| LedgerError::new("ledger_io", format!("an entry cannot be written: {error}")))
@@ -102,13 +96,14 @@ impl<'a> Statements<'a> {
 
     /// Writes an entry after `tail`, which moves with it. A conflict is the entry's own and writes nothing;
     /// an error is the transaction's.
-    pub(super) fn append(&mut self, tail: &mut Tail, entry: Prepared) -> rusqlite::Result<Answer> {
+    pub(super) fn append(&mut self, tail: &mut Tail, prepared: Prepared) -> rusqlite::Result<Answer> {
+        let Prepared { entry, payload, attempt } = prepared;
         let conflict = Ok(Err(AppendError::Conflict(tail.head.revision)));
-        if entry.expected != tail.head.revision {
+        if !entry.follows(&tail.head, tail.last) {
             return conflict;
         }
         let number = tail.lines + 1;
-        let attempt = entry.attempt.map(|mut attempt| {
+        let attempt = attempt.map(|mut attempt| {
             let id = attempt.id.take().unwrap_or_else(|| CommandId::engine_made(number));
             (attempt, id)
         });
@@ -118,9 +113,10 @@ impl<'a> Statements<'a> {
         {
             return conflict;
         }
-        let at = entry.not_before.max(tail.head.time);
-        if let Some(payload) = entry.payload {
+        let at = entry.at.max(tail.head.time);
+        if let Some(payload) = payload {
             self.append_record(tail, at, &payload)?;
+            tail.last = Some(entry.mark);
         }
         let command_id = attempt.as_ref().map(|(_, id)| id.clone());
         if let Some((attempt, id)) = attempt {

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use consentry::domain::Timestamp;
 use consentry::event::Event;
-use consentry::ledger::{AppendError, Attempt, Entry, Ledger as _, Outcome};
+use consentry::ledger::{AppendError, Attempt, Entry, Ledger as _, Mark, Outcome};
 use serde_json::{from_value, json};
 
 use super::*;
@@ -37,7 +37,8 @@ fn registered(expected: u64, company: &str, id: Option<&str>) -> Entry {
             determining_policies: Vec::new(),
         },
     });
-    Entry { expected, not_before: Timestamp::from_millis(1), events: vec![event], attempt }
+    let at = Timestamp::from_millis(1);
+    Entry { mark: Mark::unique(), expected, after: None, at, events: vec![event], attempt }
 }
 
 /// Commits the entries together and gives their answers.

@@ -73,7 +73,7 @@ fn an_entry_without_anything_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = DiskLedger::open(dir.path()).unwrap();
     let before = ledger.append(sweep(0, "a")).wait().unwrap().head;
-    let nothing = Entry { events: Vec::new(), not_before: at(9_000), ..sweep(1, "x") };
+    let nothing = Entry { events: Vec::new(), at: at(9_000), ..sweep(1, "x") };
     let appended = ledger.append(nothing).wait().unwrap();
     assert_eq!((appended.head, appended.at), (before, at(9_000)));
     assert_eq!(ledger.head(), Ok(before));

@@ -1,5 +1,5 @@
 use consentry::domain::CommandId;
-use consentry::ledger::{Answered, AppendError, Appended, Entry, Head, Ledger, MemoryLedger, Record};
+use consentry::ledger::{Answered, AppendError, Appended, Entry, Head, Ledger, Mark, MemoryLedger, Record};
 use consentry::refusal::RefusalCode::{LanNotAttested, NotPermitted, WeakPassword};
 use consentry_ledger::DiskLedger;
 
@@ -17,7 +17,7 @@ fn seen(result: Result<Appended, AppendError>) -> Seen {
 }
 
 fn later(entry: Entry, millis: i64) -> Entry {
-    Entry { not_before: at(millis), ..entry }
+    Entry { at: at(millis), ..entry }
 }
 
 fn unbound(mut entry: Entry) -> Entry {
@@ -26,15 +26,19 @@ fn unbound(mut entry: Entry) -> Entry {
 }
 
 fn script() -> Vec<Entry> {
-    let two = Entry { events: vec![registered("c"), registered("d")], ..sweep(2, "x") };
+    let second = Mark::unique();
+    let two = Entry { events: vec![registered("c"), registered("d")], after: Some(second), ..sweep(2, "x") };
     vec![
         later(done(0, Some("one"), "a"), 1_000),
         // Behind the head: a conflict.
         done(0, Some("two"), "b"),
         // Ahead of it as well.
         done(9, Some("two"), "b"),
-        // The time never goes back.
+        // Behind the head's time: another state was decided on.
         later(done(1, Some("two"), "b"), 500),
+        // On an entry that never was: the same.
+        later(Entry { after: Some(Mark::unique()), ..done(1, Some("two"), "b") }, 1_000),
+        later(Entry { mark: second, ..done(1, Some("two"), "b") }, 1_500),
         later(two, 2_000),
         // A refusal has a time and no revision.
         later(refused(3, Some("three"), WeakPassword, "ticket-1"), 3_000),
@@ -43,7 +47,7 @@ fn script() -> Vec<Entry> {
         refused(3, None, NotPermitted, "ticket-1"),
         // The id is another's: the command is written, and the id stays what it was.
         unbound(refused(3, Some("one"), NotPermitted, "ticket-1")),
-        done(3, None, "e"),
+        later(done(3, None, "e"), 3_000),
         later(sweep(4, "f"), 4_000),
     ]
 }

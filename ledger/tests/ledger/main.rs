@@ -16,7 +16,7 @@ use std::path::Path;
 
 use consentry::domain::Timestamp;
 use consentry::event::Event;
-use consentry::ledger::{Attempt, AuditEntry, Entry, Head, Ledger, Outcome, Record};
+use consentry::ledger::{Attempt, AuditEntry, Entry, Head, Ledger, Mark, Outcome, Record};
 use consentry::refusal::{Refusal, RefusalCode};
 use consentry_ledger::DiskLedger;
 use serde_json::{Value, from_value, json};
@@ -31,7 +31,8 @@ fn registered(company: &str) -> Event {
 
 /// A sweep's entry.
 fn sweep(expected: u64, company: &str) -> Entry {
-    Entry { expected, not_before: at(0), events: vec![registered(company)], attempt: None }
+    let events = vec![registered(company)];
+    Entry { mark: Mark::unique(), expected, after: None, at: at(0), events, attempt: None }
 }
 
 fn attempt(id: Option<&str>, body: Value, outcome: Outcome) -> Attempt {
@@ -66,7 +67,7 @@ fn refused(expected: u64, id: Option<&str>, code: RefusalCode, ticket: &str) -> 
         state: Some("open".to_owned()),
     };
     let attempt = attempt(id, body, Outcome::Refused(refusal));
-    Entry { expected, not_before: at(0), events: Vec::new(), attempt: Some(attempt) }
+    Entry { events: Vec::new(), attempt: Some(attempt), ..sweep(expected, "none") }
 }
 
 /// A ledger in `dir` with `count` records, each appended and acknowledged alone, and as many audit lines.
