@@ -1,5 +1,6 @@
 //! The façade that a program embeds.
 
+mod queue;
 mod writer;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use crate::ledger::{AuditEntry, Ledger, LedgerError, Outcome, Record};
 use crate::policy::{AccessRequest, Evaluation, Policies, PolicyErrors, RequestError};
 use crate::refusal::Refusal;
 use crate::view::{GrantFilter, GrantLine, ShowRequest, View};
+use queue::Queue;
 use writer::{Tip, UnderWay};
 
 /// Consentry, on a ledger. Cloning it is cheap; clones are one engine, and every thread may have one.
@@ -35,6 +37,7 @@ struct Inner {
     published: ArcSwap<Directory>,
     /// What commands are decided on: what is durable and what is on its way to be.
     tip: Mutex<Tip>,
+    queue: Queue,
     under_way: UnderWay,
     /// The greatest moment that the engine was given: its time never runs backwards.
     latest: AtomicI64,
@@ -178,6 +181,7 @@ impl Builder {
             lifetimes: self.lifetimes,
             tip: Mutex::new(Tip::new(directory.clone())),
             published: ArcSwap::from_pointee(directory),
+            queue: Queue::default(),
             under_way: UnderWay::default(),
             latest,
             snapshot: AtomicU64::new(snapshot),

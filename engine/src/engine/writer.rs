@@ -4,15 +4,17 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use serde_json::Value;
-
+use super::queue::{Job, Settled, Told, Turn};
 use super::{Answer, Engine, EngineError};
 use crate::command::{Submission, digest};
 use crate::decide::{Decided, Effect, decide, overdue};
 use crate::directory::{Directory, Revision};
 use crate::domain::{CommandId, Timestamp};
 use crate::event::Event;
-use crate::ledger::{AppendError, Attempt, Commit, Entry, Hash, Ledger, LedgerError, Mark, Outcome};
+use crate::ledger::{
+    AppendError, Appended, Attempt, Commit, Entry, Hash, Ledger, LedgerError, Mark, Outcome,
+};
+use crate::policy::Policies;
 use crate::refusal::{Refusal, RefusalCode};
 
 /// Records that are read at once when catching up.
@@ -33,6 +35,10 @@ pub(super) struct Tip {
 impl Tip {
     pub(super) fn new(directory: Directory) -> Self {
         Self { directory, last: None, generation: 0 }
+    }
+
+    fn reached(&self) -> Reached {
+        Reached { generation: self.generation, directory: self.directory.clone() }
     }
 }
 
@@ -65,21 +71,32 @@ fn catch_up(directory: &mut Directory, ledger: &dyn Ledger) -> Result<(), Engine
     }
 }
 
-/// An append under way, and what it will have led to.
+/// A command whose append is under way.
 struct Sent {
     commit: Commit,
+    outcome: Outcome,
+    effect: Option<Effect>,
+}
+
+/// Where the tip was when something was sent: what will be durable with it.
+struct Reached {
     generation: u64,
     directory: Directory,
-    outcome: Option<Outcome>,
-    effect: Option<Effect>,
 }
 
 /// The ids of commands that are under way. Two of one id take turns from beginning to end, so that the
 /// second finds the first one's answer.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay {
-    ids: Mutex<HashSet<CommandId>>,
+    ids: Mutex<Ids>,
     settled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Ids {
+    claimed: HashSet<CommandId>,
+    /// How many wait for an id that is claimed.
+    waiting: usize,
 }
 
 /// That a command's id is this one's while it is under way.
@@ -89,25 +106,30 @@ struct Claim<'a> {
 }
 
 impl UnderWay {
-    fn lock(&self) -> MutexGuard<'_, HashSet<CommandId>> {
+    fn lock(&self) -> MutexGuard<'_, Ids> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until no other command has this id.
     fn claim<'a>(&'a self, id: &'a CommandId) -> Claim<'a> {
         let mut ids = self.lock();
-        while ids.contains(id) {
+        while ids.claimed.contains(id) {
+            ids.waiting += 1;
             ids = self.settled.wait(ids).unwrap_or_else(PoisonError::into_inner);
+            ids.waiting -= 1;
         }
-        ids.insert(id.clone());
+        ids.claimed.insert(id.clone());
         Claim { under_way: self, id }
     }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.under_way.lock().remove(self.id);
-        self.under_way.settled.notify_all();
+        let mut ids = self.under_way.lock();
+        ids.claimed.remove(self.id);
+        if ids.waiting > 0 {
+            self.under_way.settled.notify_all();
+        }
     }
 }
 
@@ -128,20 +150,23 @@ impl Engine {
         // That an id was used is rare, and the ledger finds it anyway: it is asked once there is a conflict.
         let mut clash = not_chosen(submission);
         loop {
-            let sent = self.take_turn(submission, &body, &digest, clash.take(), now)?;
-            match (self.settle(sent.commit, sent.generation, sent.directory), sent.outcome) {
-                (Ok(Some(id)), Some(outcome)) => return Ok(Answer::from_outcome(id, outcome, sent.effect)),
-                (Ok(_), _) => return Err(LedgerError::new("ledger_io", "the ledger named no command").into()),
-                (Err(AppendError::Conflict(_)), _) => match self.first_answer(submission, &digest)? {
-                    Some(Ok(answer)) => return Ok(answer),
-                    Some(Err(refusal)) => clash = Some(refusal),
-                    None => {}
-                },
+            let job =
+                Job { submission: submission.clone(), body: body.clone(), digest, clash: clash.take(), now };
+            let settled = self.inner.queue.through(job, |jobs, turn| self.conduct(jobs, turn))?;
+            self.snapshot_if_due();
+            let full = match settled.written {
+                Ok(Some(id)) => return Ok(Answer::from_outcome(id, settled.outcome, settled.effect)),
+                Ok(None) => return Err(LedgerError::new("ledger_io", "the ledger named no command").into()),
+                Err(AppendError::Conflict(_)) => None,
                 // What was answered before needs no space.
-                (Err(AppendError::Ledger(error)), _) => match self.first_answer(submission, &digest)? {
-                    Some(Ok(answer)) if error.code == "ledger_full" => return Ok(answer),
-                    Some(_) | None => return Err(error.into()),
-                },
+                Err(AppendError::Ledger(error)) if error.code == "ledger_full" => Some(error),
+                Err(AppendError::Ledger(error)) => return Err(error.into()),
+            };
+            match (self.first_answer(submission, &digest)?, full) {
+                (Some(Ok(answer)), _) => return Ok(answer),
+                (_, Some(error)) => return Err(error.into()),
+                (Some(Err(refusal)), None) => clash = Some(refusal),
+                (None, None) => {}
             }
         }
     }
@@ -153,18 +178,21 @@ impl Engine {
     /// When the ledger fails.
     pub fn sweep(&self, now: Timestamp) -> Result<usize, EngineError> {
         loop {
-            let sent = {
+            let (count, commit, reached) = {
                 let mut tip = self.lock();
-                let at = self.latch(now.max(self.inner.ledger.head()?.time));
+                let at = self.now(now)?;
                 let events = overdue(&tip.directory, at);
                 if events.is_empty() {
                     return Ok(0);
                 }
                 let count = events.len();
-                (count, self.send(&mut tip, events, None, None, at)?)
+                let commit = self.send(&mut tip, events, None, at)?;
+                (count, commit, tip.reached())
             };
-            let (count, sent) = sent;
-            match self.settle(sent.commit, sent.generation, sent.directory) {
+            let written = commit.wait();
+            self.settle(written.as_ref().ok().into_iter(), written.is_ok(), reached)?;
+            self.snapshot_if_due();
+            match written {
                 Ok(_) => return Ok(count),
                 Err(AppendError::Conflict(_)) => {}
                 Err(AppendError::Ledger(error)) => return Err(error.into()),
@@ -172,8 +200,40 @@ impl Engine {
         }
     }
 
+    /// Decides commands on the tip, one after the other, and has them written together.
+    fn conduct(&self, jobs: Vec<Job>, turn: &mut Turn<'_>) -> Vec<Told> {
+        let (sent, reached) = {
+            let mut tip = self.lock();
+            let policies = self.inner.policies.load_full();
+            let sent: Vec<_> = jobs.into_iter().map(|job| self.decide(&mut tip, &policies, job)).collect();
+            (sent, tip.reached())
+        };
+        turn.decided();
+        let written: Vec<_> = sent
+            .into_iter()
+            .map(|sent| sent.map(|Sent { commit, outcome, effect }| (commit.wait(), outcome, effect)))
+            .collect();
+        let appended = written.iter().flatten().filter_map(|(written, ..)| written.as_ref().ok());
+        let whole = written.iter().all(|sent| matches!(sent, Ok((Ok(_), ..))));
+        if let Err(error) = self.settle(appended, whole, reached) {
+            return written.iter().map(|_| Err(error.clone())).collect();
+        }
+        let told = |(written, outcome, effect): (Result<Appended, _>, _, _)| Settled {
+            outcome,
+            effect,
+            written: written.map(|appended| appended.command_id),
+        };
+        written.into_iter().map(|sent| sent.map(told)).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Tip> {
-        self.inner.tip.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.tip.lock().unwrap_or_else(|poisoned| {
+            // Whoever panicked may have left half an entry folded in.
+            let mut tip = poisoned.into_inner();
+            let _ = self.go_back(&mut tip);
+            self.inner.tip.clear_poison();
+            tip
+        })
     }
 
     /// What a command's id says: nothing, the answer that it had, or that it was another command's.
@@ -194,23 +254,19 @@ impl Engine {
         Ok(Some(Err(Refusal::new(RefusalCode::Conflict, message))))
     }
 
+    /// The moment that counts for what is decided next. Another engine's refusals move the ledger's time,
+    /// and no revision tells of them.
+    fn now(&self, now: Timestamp) -> Result<Timestamp, LedgerError> {
+        Ok(self.latch(now.max(self.inner.ledger.head()?.time)))
+    }
+
     /// Decides a command on the tip and sends it to the ledger.
-    fn take_turn(
-        &self,
-        submission: &Submission,
-        body: &Value,
-        digest: &Hash,
-        clash: Option<Refusal>,
-        now: Timestamp,
-    ) -> Result<Sent, EngineError> {
-        let body = body.clone();
-        let policies = self.inner.policies.load_full();
-        let mut tip = self.lock();
-        // Another engine's refusals move the ledger's time, and no revision tells of them.
-        let at = self.latch(now.max(self.inner.ledger.head()?.time));
+    fn decide(&self, tip: &mut Tip, policies: &Policies, job: Job) -> Result<Sent, EngineError> {
+        let Job { submission, body, digest, clash, now } = job;
+        let at = self.now(now)?;
         let (binds, decided) = match clash {
             Some(refusal) => (false, Decided::Refused { refusal, events: Vec::new() }),
-            None => (true, decide(&tip.directory, submission, &*policies, &self.inner.lifetimes, at)),
+            None => (true, decide(&tip.directory, &submission, policies, &self.inner.lifetimes, at)),
         };
         let (events, outcome, effect) = match decided {
             Decided::Accepted { events, determining_policies, effect } => {
@@ -221,14 +277,15 @@ impl Engine {
             Decided::Refused { refusal, events } => (events, Outcome::Refused(refusal), None),
         };
         let attempt = Attempt {
-            id: submission.id.clone().filter(CommandId::is_chosen),
+            id: submission.id.filter(CommandId::is_chosen),
             binds,
-            digest: *digest,
-            principal: submission.principal.clone(),
+            digest,
+            principal: submission.principal,
             body,
-            outcome,
+            outcome: outcome.clone(),
         };
-        self.send(&mut tip, events, Some(attempt), effect, at)
+        let commit = self.send(tip, events, Some(attempt), at)?;
+        Ok(Sent { commit, outcome, effect })
     }
 
     /// Sends an entry to the ledger, and moves the tip ahead to where it will lead.
@@ -237,72 +294,66 @@ impl Engine {
         tip: &mut Tip,
         events: Vec<Event>,
         attempt: Option<Attempt>,
-        effect: Option<Effect>,
         at: Timestamp,
-    ) -> Result<Sent, EngineError> {
+    ) -> Result<Commit, EngineError> {
         let expected = tip.directory.revision();
-        let mut directory = tip.directory.clone();
-        if !events.is_empty() {
-            directory.apply(expected + 1, at, &events)?;
-        }
-        let outcome = attempt.as_ref().map(|attempt| attempt.outcome.clone());
         let (mark, after) = (Mark::unique(), tip.last);
         if !events.is_empty() {
+            if let Err(illegal) = tip.directory.apply(expected + 1, at, &events) {
+                // Half of it may have been folded in.
+                self.go_back(tip)?;
+                return Err(illegal.into());
+            }
             tip.last = Some(mark);
         }
-        tip.directory = directory.clone();
-        let commit = self.inner.ledger.append(Entry { mark, expected, after, at, events, attempt });
-        Ok(Sent { commit, generation: tip.generation, directory, outcome, effect })
+        Ok(self.inner.ledger.append(Entry { mark, expected, after, at, events, attempt }))
     }
 
-    /// Waits for an append. When it is durable, what it led to is published; when it failed, the tip
-    /// goes back to what the ledger holds.
-    fn settle(
+    /// Has readers see what became durable. When the tip ran ahead to what did not, it goes back.
+    fn settle<'a>(
         &self,
-        commit: Commit,
-        generation: u64,
-        directory: Directory,
-    ) -> Result<Option<CommandId>, AppendError> {
-        match commit.wait() {
-            Ok(appended) => {
-                self.latch(appended.at);
-                self.publish(directory);
-                self.snapshot_if_due(appended.head.revision);
-                Ok(appended.command_id)
-            }
-            Err(error) => {
-                let mut tip = self.lock();
-                if tip.generation == generation {
-                    self.go_back(&mut tip)?;
-                }
-                Err(error)
-            }
+        appended: impl Iterator<Item = &'a Appended>,
+        whole: bool,
+        reached: Reached,
+    ) -> Result<(), EngineError> {
+        if let Some(last) = appended.last() {
+            self.latch(last.at);
         }
+        if whole {
+            self.publish(reached.directory);
+            return Ok(());
+        }
+        let mut tip = self.lock();
+        if tip.generation == reached.generation {
+            self.go_back(&mut tip)?;
+        } else {
+            self.catch_up()?;
+        }
+        Ok(())
     }
 
     /// Throws away what the tip ran ahead, and catches up with the ledger.
-    fn go_back(&self, tip: &mut Tip) -> Result<(), LedgerError> {
+    fn go_back(&self, tip: &mut Tip) -> Result<(), EngineError> {
         tip.generation += 1;
         tip.last = None;
+        let caught_up = self.catch_up();
+        // What was published is durable, and from there on the next try catches up.
+        tip.directory = Directory::clone(&self.inner.published.load());
+        caught_up
+    }
+
+    /// Has readers see everything that is durable.
+    fn catch_up(&self) -> Result<(), EngineError> {
         let mut directory = Directory::clone(&self.inner.published.load());
-        let caught_up = catch_up(&mut directory, &*self.inner.ledger);
-        if caught_up.is_ok() {
-            self.publish(directory.clone());
-            tip.directory = directory;
-        } else {
-            // What was published is durable; from there on the next try catches up.
-            tip.directory = Directory::clone(&self.inner.published.load());
-        }
-        match caught_up {
-            Ok(()) => Ok(()),
-            Err(EngineError::Ledger(error)) => Err(error),
-            Err(error) => Err(LedgerError::damaged(error.to_string())),
-        }
+        catch_up(&mut directory, &*self.inner.ledger)?;
+        self.publish(directory);
+        Ok(())
     }
 
     /// Saves a snapshot once in a while. Whoever brings it about pays for it; a failure costs the next
     /// opening some time, and nothing else.
-    fn snapshot_if_due(&self, revision: Revision) {
+    fn snapshot_if_due(&self) {
+        let revision = self.inner.published.load().revision();
         let last = self.inner.snapshot.load(Ordering::Relaxed);
         if revision >= last.saturating_add(SNAPSHOT_EVERY)
             && self
