@@ -10,6 +10,9 @@ use crate::fault::Fault;
 /// The first version whose write-ahead log cannot be damaged by a reset of the log.
 const SOUND_SQLITE: i32 = 3_051_003;
 
+/// How much of the database the writer keeps in memory, in KiB: commands touch their ids' index all over.
+const WRITER_CACHE: i64 = 32 * 1024;
+
 /// How long to wait for somebody outside who holds the database, such as a backup.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -114,6 +117,7 @@ pub(crate) fn configure(connection: &Connection) -> Result<(), Fault> {
     // An fsync alone does not reach the disk on macOS; elsewhere these say nothing.
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
     // The writer checkpoints itself: SQLite would do so before the commit returns, and hide a failure.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;

@@ -5,7 +5,7 @@ mod append;
 use std::sync::Arc;
 
 use consentry::ledger::LedgerError;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 pub(crate) use append::Prepared;
 use append::Statements;
@@ -61,16 +61,23 @@ impl Writer {
     fn write(&mut self, entries: Vec<Prepared>) -> Result<Vec<Answer>, Fault> {
         let before = self.published.tail();
         let mut tail = before;
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut statements = Statements::prepare(&transaction, &self.epoch)?;
-        let answers: Result<Vec<Answer>, rusqlite::Error> =
-            entries.into_iter().map(|entry| statements.append(&mut tail, entry)).collect();
-        drop(statements);
-        let answers = answers?;
-        transaction.commit()?;
+        let answers = self.transact(&mut tail, entries).inspect_err(|_| {
+            if !self.connection.is_autocommit() {
+                // Whether this works is seen by who looks at the connection next.
+                let _undone = self.connection.execute_batch("ROLLBACK");
+            }
+        })?;
         if tail != before {
             self.acknowledge(tail)?;
         }
+        Ok(answers)
+    }
+
+    fn transact(&self, tail: &mut Tail, entries: Vec<Prepared>) -> rusqlite::Result<Vec<Answer>> {
+        let mut statements = Statements::begin(&self.connection, &self.epoch)?;
+        let answers =
+            entries.into_iter().map(|entry| statements.append(tail, entry)).collect::<Result<_, _>>()?;
+        statements.commit()?;
         Ok(answers)
     }
 

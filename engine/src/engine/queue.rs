@@ -126,6 +126,11 @@ impl Turn<'_> {
         self.let_next_decide();
     }
 
+    /// Everything is written: the next may write.
+    pub(super) fn written(&mut self) {
+        self.writing = None;
+    }
+
     fn let_next_decide(&mut self) {
         self.deciding = false;
         let next = {
@@ -139,7 +144,6 @@ impl Turn<'_> {
     }
 
     fn tell(mut self, all: Vec<Told>) {
-        self.writing = None;
         self.seats.drain(..all.len()).zip(all).for_each(|(seat, told)| seat.tell(told));
     }
 }

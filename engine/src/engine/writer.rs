@@ -213,6 +213,7 @@ impl Engine {
             .into_iter()
             .map(|sent| sent.map(|Sent { commit, outcome, effect }| (commit.wait(), outcome, effect)))
             .collect();
+        turn.written();
         let appended = written.iter().flatten().filter_map(|(written, ..)| written.as_ref().ok());
         let whole = written.iter().all(|sent| matches!(sent, Ok((Ok(_), ..))));
         if let Err(error) = self.settle(appended, whole, reached) {

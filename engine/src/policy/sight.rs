@@ -15,6 +15,8 @@ pub struct Hints {
     pub attributes: BTreeSet<String>,
     /// Whether any attribute may be looked at, whatever its name.
     pub all_attributes: bool,
+    /// Whether policies ask what a principal or resource is `in`.
+    pub hierarchy: bool,
 }
 
 impl Hints {
@@ -30,7 +32,10 @@ impl Hints {
         for policy in policies {
             let json = as_json(policy);
             hints.all_attributes |= json.is_null();
-            hints.collect(&json);
+            hints.hierarchy |= json.is_null();
+            // Not the action: what it is in was looked up when the policies were loaded.
+            let parts = ["principal", "resource", "conditions"];
+            parts.iter().filter_map(|part| json.get(part)).for_each(|part| hints.collect(part));
         }
         hints
     }
@@ -46,6 +51,7 @@ impl Hints {
                 if is_context(value) {
                     self.all_attributes = true;
                 }
+                self.hierarchy |= fields.contains_key("in") || text(value, "op") == Some("in");
                 for (key, field) in fields {
                     let left = matches!(key.as_str(), "." | "has").then(|| field.get("left")).flatten();
                     let Some(left) = left else {

@@ -147,6 +147,11 @@ impl<'a> Slicer<'a> {
         self.entities.iter().any(|entity| entity.uid() == *wanted)
     }
 
+    /// What something is in, if policies ask for it.
+    fn parents(&self, parent: &EntityUid) -> HashSet<EntityUid> {
+        self.hints.hierarchy.then(|| parent.clone()).into_iter().collect()
+    }
+
     fn attributes(&self) -> Attributes<'a> {
         Attributes { hints: self.hints, wanted: HashMap::new() }
     }
@@ -192,9 +197,10 @@ impl<'a> Slicer<'a> {
             return Ok(own);
         }
         let company = uid(Type::Company, record.company.as_str())?;
-        let mut parents = HashSet::from([company.clone()]);
+        let mut parents = self.parents(&company);
         let about = self.site.as_ref().map(SiteId::as_str);
-        for name in self.hints.sites.iter().map(String::as_str).chain(about) {
+        let sites = self.hints.sites.iter().map(String::as_str).chain(about);
+        for name in sites.filter(|_| self.hints.hierarchy) {
             let assigned = self
                 .directory
                 .site(name)
@@ -256,7 +262,7 @@ impl<'a> Slicer<'a> {
             .attributes()
             .with("site", || RestrictedExpression::new_entity_uid(site.clone()))
             .with("supportsPasswordReset", || RestrictedExpression::new_bool(supports_password_reset));
-        self.put(uid, attributes, HashSet::from([site]))
+        self.put(uid, attributes, self.parents(&site))
     }
 
     /// The site that something was asked for: as it is, or, when it is gone, as it was without an

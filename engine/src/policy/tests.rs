@@ -86,7 +86,7 @@ impl EntitySource for Whole<'_> {
         hints: &Hints,
         now: Timestamp,
     ) -> Result<Slice, Unknown> {
-        let all = Hints { all_attributes: true, ..hints.clone() };
+        let all = Hints { all_attributes: true, hierarchy: true, ..hints.clone() };
         self.0.slice(principal, action, resource, &all, now)
     }
 }

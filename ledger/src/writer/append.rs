@@ -71,8 +71,9 @@ impl PreparedAttempt {
     }
 }
 
-/// What one transaction does again and again.
+/// What a transaction does again and again. One that is not committed is to be rolled back.
 pub(super) struct Statements<'a> {
+    connection: &'a Connection,
     epoch: &'a str,
     bound: CachedStatement<'a>,
     record: CachedStatement<'a>,
@@ -80,8 +81,11 @@ pub(super) struct Statements<'a> {
 }
 
 impl<'a> Statements<'a> {
-    pub(super) fn prepare(connection: &'a Connection, epoch: &'a str) -> rusqlite::Result<Self> {
+    /// Begins a transaction.
+    pub(super) fn begin(connection: &'a Connection, epoch: &'a str) -> rusqlite::Result<Self> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(Self {
+            connection,
             epoch,
             bound: connection.prepare_cached("SELECT 1 FROM audit WHERE command_id = ?1 AND binds = 1")?,
             record: connection.prepare_cached(
@@ -92,6 +96,10 @@ impl<'a> Statements<'a> {
                 Line::COLUMNS
             ))?,
         })
+    }
+
+    pub(super) fn commit(self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)
     }
 
     /// Writes an entry after `tail`, which moves with it. A conflict is the entry's own and writes nothing;
