@@ -2,12 +2,12 @@
 //! the others sleep until their answers are durable, and are woken once.
 //!
 //! What was decided together is written together. While that is written, the next decides what came
-//! meanwhile, and waits with it until it can be written: one batch is written, one is decided, one
-//! gathers.
+//! meanwhile, and what comes until it can be written itself.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{Thread, current, park};
+use std::thread::{Thread, current, park, yield_now};
 
 use serde_json::Value;
 
@@ -20,6 +20,9 @@ use crate::refusal::Refusal;
 
 /// How many commands are decided together at most.
 const BATCH: usize = 256;
+
+/// How often others are let run, without any of them bringing a command, before a batch is written.
+const PATIENCE: usize = 16;
 
 /// A command on its way to a decision.
 pub(super) struct Job {
@@ -63,6 +66,8 @@ pub(super) struct Queue {
     state: Mutex<State>,
     /// Held while a batch is written.
     writing: Mutex<()>,
+    /// How many commands were written together the last time.
+    last: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -101,7 +106,7 @@ impl Queue {
     /// What waits, if nobody decides.
     fn take(&self) -> Option<Vec<(Job, Arc<Seat>)>> {
         let mut state = self.lock();
-        if state.deciding {
+        if state.deciding || state.waiting.is_empty() {
             return None;
         }
         state.deciding = true;
@@ -120,10 +125,32 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Everything is decided: waits until what was decided before is written, and lets the next decide.
-    pub(super) fn decided(&mut self) {
+    /// Waits until what was decided before is written.
+    pub(super) fn wait_to_write(&mut self) {
         self.writing = Some(self.queue.writing.lock().unwrap_or_else(PoisonError::into_inner));
-        self.let_next_decide();
+    }
+
+    /// What came meanwhile. Whoever was just told their answers is likely to come again: as long as there
+    /// are fewer than the last time, they are given a chance to run. `None`: it is time to write.
+    pub(super) fn late(&mut self) -> Option<Vec<Job>> {
+        let last = self.queue.last.load(Ordering::Relaxed);
+        for _ in 0..PATIENCE {
+            let (jobs, seats): (Vec<_>, Vec<_>) = {
+                let mut state = self.queue.lock();
+                let more = state.waiting.len().min(BATCH.saturating_sub(self.seats.len()));
+                state.waiting.drain(..more).unzip()
+            };
+            self.seats.extend(seats);
+            if !jobs.is_empty() {
+                return Some(jobs);
+            }
+            if self.seats.len() >= last {
+                break;
+            }
+            yield_now();
+        }
+        self.queue.last.store(self.seats.len(), Ordering::Relaxed);
+        None
     }
 
     /// Everything is written: the next may write.
@@ -131,7 +158,8 @@ impl Turn<'_> {
         self.writing = None;
     }
 
-    fn let_next_decide(&mut self) {
+    /// Everything is decided: the next may decide.
+    pub(super) fn let_next_decide(&mut self) {
         self.deciding = false;
         let next = {
             let mut state = self.queue.lock();
@@ -157,5 +185,97 @@ impl Drop for Turn<'_> {
             let error = LedgerError::new("ledger_io", "the engine stopped before it answered");
             seat.tell(Err(error.into()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+    use crate::command::Command;
+
+    fn job(number: u8) -> Job {
+        let command = Command::RegisterCompany { company: format!("c-{number}").parse().unwrap() };
+        let submission = Submission::new(r#"Operator::"root""#.parse().unwrap(), command);
+        let (body, digest) = (submission.body(), submission.digest());
+        Job { submission, body, digest, clash: None, now: Timestamp::MIN }
+    }
+
+    fn done() -> Told {
+        let outcome = Outcome::Done { revision: 1, events: Vec::new(), determining_policies: Vec::new() };
+        Ok(Settled { outcome, effect: None, written: Ok(None) })
+    }
+
+    /// Has the first caller be at its deciding while so many others come.
+    fn crowd(others: u8, conduct: impl Fn(Vec<Job>, &mut Turn<'_>) -> Vec<Told> + Sync) -> Vec<bool> {
+        let queue = Queue::default();
+        let (begun, go) = (Barrier::new(2), Barrier::new(2));
+        let first = |jobs, turn: &mut Turn<'_>| {
+            begun.wait();
+            go.wait();
+            conduct(jobs, turn)
+        };
+        let came = |others| {
+            while queue.lock().waiting.len() < others {
+                yield_now()
+            }
+        };
+        thread::scope(|scope| {
+            let leader = scope.spawn(|| queue.through(job(0), first).is_ok());
+            begun.wait();
+            let rest: Vec<_> = (1..=others)
+                .map(|number| {
+                    let (queue, conduct) = (&queue, &conduct);
+                    scope.spawn(move || queue.through(job(number), conduct).is_ok())
+                })
+                .collect();
+            came(usize::from(others));
+            go.wait();
+            let all = std::iter::once(leader).chain(rest);
+            all.map(|caller| caller.join().unwrap_or(false)).collect()
+        })
+    }
+
+    #[test]
+    fn what_came_while_others_were_decided_is_decided_together() {
+        let batches = Mutex::new(Vec::new());
+        let answered = crowd(20, |jobs, turn| {
+            turn.let_next_decide();
+            batches.lock().unwrap().push(jobs.len());
+            jobs.iter().map(|_| done()).collect()
+        });
+        assert_eq!(answered, [true; 21]);
+        assert_eq!(*batches.lock().unwrap(), [1, 20]);
+    }
+
+    #[test]
+    fn what_comes_until_it_can_be_written_joins_in() {
+        let answered = crowd(20, |mut jobs, turn| {
+            turn.wait_to_write();
+            while let Some(late) = turn.late() {
+                jobs.extend(late);
+            }
+            turn.let_next_decide();
+            turn.written();
+            assert_eq!(jobs.len(), 21);
+            jobs.iter().map(|_| done()).collect()
+        });
+        assert_eq!(answered, [true; 21]);
+    }
+
+    #[test]
+    fn one_who_panics_leaves_nobody_waiting() {
+        let answered = crowd(20, |jobs, _| {
+            assert_ne!(jobs.len(), 1, "the first one fails");
+            jobs.iter().map(|_| done()).collect()
+        });
+        assert_eq!(answered.iter().filter(|answered| **answered).count(), 20);
+        let answered = crowd(3, |_, turn| {
+            while turn.late().is_some() {}
+            unreachable!("all fail together")
+        });
+        assert_eq!(answered, [false; 4]);
     }
 }

@@ -116,6 +116,43 @@ fn a_failed_append_changes_nothing_and_the_next_one_goes_on() {
 }
 
 #[test]
+fn a_command_that_was_answered_gets_its_answer_from_a_full_ledger_too() {
+    let ledger = Shared::default();
+    let engine = Engine::open(ledger.clone()).unwrap();
+    let command = register("acme").with_id("one".parse().unwrap());
+    let first = engine.submit(&command, at(1)).unwrap();
+    ledger.full.store(true, Ordering::SeqCst);
+    let again = engine.submit(&command, at(2)).unwrap();
+    assert_eq!(again.receipt().unwrap().revision, first.receipt().unwrap().revision);
+    let other = register("other").with_id("one".parse().unwrap());
+    assert_eq!(engine.submit(&other, at(3)).unwrap_err().code(), "ledger_full");
+}
+
+#[test]
+fn repeated_commands_among_others_change_nothing_and_hold_nobody_up() {
+    let engine = Engine::open(MemoryLedger::new()).unwrap();
+    let named = |name: String| register(&name).with_id(name.parse().unwrap());
+    for number in 0..50 {
+        engine.submit(&named(format!("old-{number}")), at(1)).unwrap();
+    }
+    thread::scope(|scope| {
+        for caller in 0..8 {
+            let (engine, named) = (&engine, &named);
+            scope.spawn(move || {
+                for number in 0..50 {
+                    let old = engine.submit(&named(format!("old-{number}")), at(2)).unwrap();
+                    assert_eq!(old.receipt().unwrap().revision, number + 1);
+                    let new = engine.submit(&named(format!("new-{caller}-{number}")), at(2)).unwrap();
+                    assert!(new.receipt().unwrap().revision > 50);
+                }
+            });
+        }
+    });
+    assert_eq!(engine.directory().revision(), 50 + 8 * 50);
+    assert_eq!(engine.audit(0, usize::MAX).unwrap().len(), 50 + 8 * 50);
+}
+
+#[test]
 fn what_another_engine_wrote_is_caught_up_with_before_deciding() {
     let ledger = Shared::default();
     let (one, other) = (Engine::open(ledger.clone()).unwrap(), Engine::open(ledger).unwrap());

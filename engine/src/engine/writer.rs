@@ -202,13 +202,19 @@ impl Engine {
 
     /// Decides commands on the tip, one after the other, and has them written together.
     fn conduct(&self, jobs: Vec<Job>, turn: &mut Turn<'_>) -> Vec<Told> {
-        let (sent, reached) = {
+        let mut sent = Vec::with_capacity(jobs.len());
+        let decide = |jobs: Vec<Job>, sent: &mut Vec<_>| {
             let mut tip = self.lock();
             let policies = self.inner.policies.load_full();
-            let sent: Vec<_> = jobs.into_iter().map(|job| self.decide(&mut tip, &policies, job)).collect();
-            (sent, tip.reached())
+            sent.extend(jobs.into_iter().map(|job| self.decide(&mut tip, &policies, job)));
+            tip.reached()
         };
-        turn.decided();
+        let mut reached = decide(jobs, &mut sent);
+        turn.wait_to_write();
+        while let Some(late) = turn.late() {
+            reached = decide(late, &mut sent);
+        }
+        turn.let_next_decide();
         let written: Vec<_> = sent
             .into_iter()
             .map(|sent| sent.map(|Sent { commit, outcome, effect }| (commit.wait(), outcome, effect)))
