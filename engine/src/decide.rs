@@ -329,7 +329,7 @@ fn not_found(kind: &str, id: &impl std::fmt::Display) -> No {
 }
 
 fn already_exists(kind: &str, id: &impl std::fmt::Display) -> No {
-    refuse(RefusalCode::AlreadyExists, format!("there is a {kind} `{id}` already"))
+    refuse(RefusalCode::AlreadyExists, format!("the {kind} `{id}` exists already"))
 }
 
 /// The names of the permissions in `entries`, each once, sorted.

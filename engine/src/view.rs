@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::directory::{Asking, Directory};
 use crate::domain::{
-    ApplicationId, CompanyId, DeviceId, EndUserId, Entry, GrantId, InstallerId, InviteId, Permission, Scope,
-    SiteId, TicketId, Timestamp,
+    ApplicationId, CompanyId, DeviceId, EndUserId, Entry, GrantId, InstallerId, InviteId, Permission,
+    PermissionRequest, Scope, SiteId, TicketId, Timestamp,
 };
 use crate::lifecycle::grant::GrantState;
 
@@ -70,7 +70,7 @@ pub enum Details {
         asker: InstallerId,
         /// The permissions.
         #[serde(skip_serializing_if = "Option::is_none")]
-        permissions: Option<Vec<Entry>>,
+        permissions: Option<Vec<PermissionRequest>>,
         /// A word to whom it was asked.
         #[serde(skip_serializing_if = "Option::is_none")]
         remark: Option<String>,
@@ -91,6 +91,27 @@ pub enum Details {
     },
 }
 
+/// Entries in the form of a command, so that part of them can be accepted: those of one permission and
+/// validity together.
+fn written(entries: &[Entry]) -> Vec<PermissionRequest> {
+    let mut requests: Vec<PermissionRequest> = Vec::new();
+    for entry in entries {
+        let Entry { permission, validity, .. } = *entry;
+        let Some(device) = entry.scope.device().cloned() else {
+            requests.push(PermissionRequest { permission, devices: None, validity });
+            continue;
+        };
+        let same = |request: &&mut PermissionRequest| {
+            (request.permission, request.validity) == (permission, validity)
+        };
+        match requests.iter_mut().find(same).and_then(|request| request.devices.as_mut()) {
+            Some(devices) => devices.push(device),
+            None => requests.push(PermissionRequest { permission, devices: Some(vec![device]), validity }),
+        }
+    }
+    requests
+}
+
 /// Where a thing stands at `now`; `None`: there is none.
 #[must_use]
 pub fn show(directory: &Directory, request: &ShowRequest, now: Timestamp) -> Option<View> {
@@ -105,7 +126,7 @@ pub fn show(directory: &Directory, request: &ShowRequest, now: Timestamp) -> Opt
             device: device.cloned(),
             company: asking.company.clone(),
             asker: asking.asker.clone(),
-            permissions: entries.cloned(),
+            permissions: entries.map(|entries| written(entries)),
             remark: remark.cloned(),
         }
     };

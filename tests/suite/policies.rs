@@ -587,20 +587,20 @@ fn an_unknown_action_or_entity_type_is_told() {
 
 #[test]
 fn a_policy_without_an_id_is_told_by_its_file_and_beginning() {
-    insta::assert_snapshot!(wrong(&[("five.cedar", "permit (principal is Operator, action, resource);\n")]), @r#"five.cedar: the policy that begins `permit (principal is Operator, action, resource);` has no @id("…")"#);
+    insta::assert_snapshot!(wrong(&[("five.cedar", "permit (principal is Operator, action, resource);\n")]), @r#"five.cedar:1:1: the policy that begins `permit (principal is Operator, action, resource);` has no @id("…")"#);
 }
 
 #[test]
 fn an_id_that_is_used_twice_is_told_with_both_files() {
-    insta::assert_snapshot!(wrong(&[("good.cedar", GOOD), ("six.cedar", GOOD)]), @"six.cedar: there is a policy `good` in good.cedar already");
-    insta::assert_snapshot!(wrong(&[("seven.cedar", &GOOD.repeat(2))]), @"seven.cedar: there is a policy `good` in seven.cedar already");
+    insta::assert_snapshot!(wrong(&[("good.cedar", GOOD), ("six.cedar", GOOD)]), @"six.cedar:1:1: there is a policy `good` in good.cedar already");
+    insta::assert_snapshot!(wrong(&[("seven.cedar", &GOOD.repeat(2))]), @"seven.cedar:3:1: there is a policy `good` in seven.cedar already");
 }
 
 #[test]
 fn a_template_is_told() {
     insta::assert_snapshot!(
         wrong(&[("eight.cedar", "@id(\"e\")\npermit (principal == ?principal, action, resource);\n")]),
-        @"eight.cedar: `e` has slots: nothing fills them here"
+        @"eight.cedar:1:1: `e` has slots: nothing fills them here"
     );
 }
 

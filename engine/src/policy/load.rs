@@ -187,22 +187,26 @@ fn parse(files: &[PolicyFile]) -> Result<(Vec<Policy>, HashMap<String, &PolicyFi
                 continue;
             }
         };
-        let mut wrong = |message: String| {
-            errors.push(PolicyError { file: file.name.clone(), place: None, message, help: None });
+        let mut wrong = |text: Option<String>, message: String| {
+            // Of two that say the same, the later one is too many.
+            let place = text.and_then(|text| file.text.rfind(text.trim())).map(|offset| place(file, offset));
+            errors.push(PolicyError { file: file.name.clone(), place, message, help: None });
         };
         for template in set.templates() {
-            wrong(format!(
-                "`{}` has slots: nothing fills them here",
-                template.annotation("id").unwrap_or("a policy")
-            ));
+            let name = template.annotation("id").unwrap_or("a policy");
+            wrong(Some(template.to_cedar()), format!("`{name}` has slots: nothing fills them here"));
         }
         for policy in set.policies() {
             match policy.annotation("id") {
                 None | Some("") => {
-                    wrong(format!("the policy that begins `{}` has no @id(\"…\")", beginning(policy)))
+                    let message = format!("the policy that begins `{}` has no @id(\"…\")", beginning(policy));
+                    wrong(policy.to_cedar(), message);
                 }
                 Some(id) => match homes.get(id) {
-                    Some(other) => wrong(format!("there is a policy `{id}` in {} already", other.name)),
+                    Some(other) => wrong(
+                        policy.to_cedar(),
+                        format!("there is a policy `{id}` in {} already", other.name),
+                    ),
                     None => {
                         homes.insert(id.to_owned(), file);
                         policies.push(policy.new_id(PolicyId::new(id)));
@@ -243,18 +247,20 @@ fn validate(
 /// What Cedar says, with its place in the file.
 fn located(file: &PolicyFile, error: &dyn Diagnostic) -> PolicyError {
     let offset = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
-    let place = offset.map(|offset| {
-        let before = file.text.get(..offset).unwrap_or(&file.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        (line, column)
-    });
     PolicyError {
         file: file.name.clone(),
-        place,
+        place: offset.map(|offset| place(file, offset)),
         message: error.to_string(),
         help: error.help().map(|help| help.to_string()),
     }
+}
+
+/// Line and column, from 1.
+fn place(file: &PolicyFile, offset: usize) -> (usize, usize) {
+    let before = file.text.get(..offset).unwrap_or(&file.text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
 }
 
 fn version(schema: &PolicyFile, policies: &[PolicyFile]) -> String {
