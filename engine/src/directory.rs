@@ -45,6 +45,11 @@ pub enum Item {
 /// Deadlines fall into buckets of one minute.
 const BUCKET_MILLIS: i64 = 60_000;
 
+/// The bucket of a moment.
+fn bucket(moment: Timestamp) -> i64 {
+    moment.millis().div_euclid(BUCKET_MILLIS)
+}
+
 /// What is known at one revision.
 #[derive(Debug, Clone, Default)]
 pub struct Directory {

@@ -6,7 +6,7 @@ use super::record::{
     ApplicationRecord, Asking, DeviceRecord, EndUserRecord, GrantRecord, InstallerRecord, InviteRecord,
     SiteRecord, TicketRecord,
 };
-use super::{BUCKET_MILLIS, Directory, Item, Revision, Trie};
+use super::{Directory, Item, Revision, Trie, bucket};
 use crate::domain::{
     ApplicationId, DeviceId, GrantId, InstallerId, InviteId, Scope, SiteId, TicketId, Timestamp,
 };
@@ -286,7 +286,7 @@ impl Directory {
     }
 
     pub(super) fn schedule(&mut self, item: Item, end: Timestamp) {
-        let bucket = end.millis().div_euclid(BUCKET_MILLIS);
+        let bucket = bucket(end);
         if let Some(items) = self.due.get_mut(&bucket) {
             items.insert(item, ());
         } else {
@@ -297,7 +297,7 @@ impl Directory {
     }
 
     fn unschedule(&mut self, item: &Item, end: Timestamp) {
-        let bucket = end.millis().div_euclid(BUCKET_MILLIS);
+        let bucket = bucket(end);
         if let Some(items) = self.due.get_mut(&bucket) {
             items.remove(item);
             if items.len() == 0 {

@@ -135,9 +135,11 @@ impl Covers {
     }
 
     /// For each company and permission that there ever was a grant for: the grants that no event has ended.
-    pub(crate) fn listed(&self) -> Vec<(CompanyId, Permission, Vec<GrantId>)> {
-        let grants = |cover: &Cover| cover.terms.as_slice().iter().map(|term| term.grant.clone()).collect();
-        self.0.iter().map(|cover| (cover.company.clone(), cover.permission, grants(cover))).collect()
+    pub(crate) fn listed(&self) -> impl Iterator<Item = (&CompanyId, Permission, Vec<&GrantId>)> {
+        self.0.iter().map(|cover| {
+            let grants = cover.terms.as_slice().iter().map(|term| &term.grant).collect();
+            (&cover.company, cover.permission, grants)
+        })
     }
 
     /// Puts back what [`Self::listed`] told of one company and permission.

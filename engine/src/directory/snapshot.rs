@@ -1,9 +1,12 @@
 //! A directory as bytes, so that opening a long ledger need not read all of it. The ledger stays the
 //! truth: a snapshot that cannot be read is left aside.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Display;
+use std::hash::Hash;
 use std::sync::Arc;
 
+use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -13,17 +16,21 @@ use super::record::{
     TicketRecord,
 };
 use super::trie::Trie;
-use super::{Directory, Item, Revision};
+use super::{Directory, Item, Revision, bucket};
 use crate::domain::{
     ApplicationId, CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, InstallerPermission,
     InviteId, Permission, Role, Scope, SiteId, SiteKind, TicketId, Timestamp,
 };
+use crate::lifecycle::grant::GrantState;
 use crate::lifecycle::invite::InviteState;
 use crate::lifecycle::permission_application::ApplicationState;
 use crate::lifecycle::reset_ticket::TicketState;
 
 /// Of what form the bytes are. Another one is left aside.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+/// The place of something in its list: what refers to it need not look it up.
+type Number = u32;
 
 /// What cannot be derived from the rest.
 #[derive(Serialize, Deserialize)]
@@ -35,19 +42,19 @@ struct Facts {
     installers: Vec<(InstallerId, InstallerFacts)>,
     sites: Vec<(SiteId, SiteFacts)>,
     devices: Vec<(DeviceId, DeviceFacts)>,
+    grants: Vec<(GrantId, GrantFacts)>,
     invites: Vec<(InviteId, InviteRecord)>,
     applications: Vec<(ApplicationId, ApplicationRecord)>,
     tickets: Vec<(TicketId, TicketRecord)>,
-    grants: Vec<(GrantId, GrantRecord)>,
 }
 
 /// A company, a permission that it has or had, and the grants that no event has ended. It cannot be
 /// derived from the grants: one may be for an earlier device of the same id.
-type Cover = (CompanyId, Permission, Vec<GrantId>);
+type Cover = (Number, Permission, Vec<Number>);
 
 #[derive(Serialize, Deserialize)]
 struct InstallerFacts {
-    company: CompanyId,
+    company: Number,
     role: Role,
     permissions: Vec<InstallerPermission>,
     contacts: Vec<Contact>,
@@ -56,7 +63,7 @@ struct InstallerFacts {
 
 #[derive(Serialize, Deserialize)]
 struct SiteFacts {
-    company: CompanyId,
+    company: Number,
     kind: SiteKind,
     created: Revision,
     owner: Option<EndUserId>,
@@ -69,11 +76,30 @@ struct SiteFacts {
 
 #[derive(Serialize, Deserialize)]
 struct DeviceFacts {
-    site: SiteId,
+    site: Number,
     supports_password_reset: bool,
     added: Revision,
     ticket: Option<TicketId>,
     covers: Vec<Cover>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct GrantFacts {
+    company: Number,
+    site: Number,
+    owner: Number,
+    scope: ScopeFacts,
+    permission: Permission,
+    until: Option<Timestamp>,
+    state: GrantState,
+}
+
+#[derive(Serialize, Deserialize)]
+enum ScopeFacts {
+    Site,
+    Device(Number),
+    /// One that is not there any more.
+    Gone(DeviceId),
 }
 
 /// Why bytes are no snapshot that this version can use.
@@ -81,8 +107,27 @@ struct DeviceFacts {
 #[error("the snapshot cannot be used: {0}")]
 pub struct SnapshotError(String);
 
-fn listed<K: Clone, V, F>(trie: &Trie<K, Arc<V>>, facts: impl Fn(&V) -> F) -> Vec<(K, F)> {
-    trie.iter().map(|(key, value)| (key.clone(), facts(value))).collect()
+type Written<T> = Result<T, SnapshotError>;
+
+/// The places of things in their list.
+struct Numbers<'a, K>(HashMap<&'a K, Number>);
+
+impl<'a, K: Hash + Eq + Display> Numbers<'a, K> {
+    fn of<V>(trie: &'a Trie<K, V>) -> Self {
+        Self(trie.keys().zip(0..).collect())
+    }
+
+    fn get(&self, key: &K) -> Option<Number> {
+        self.0.get(key).copied()
+    }
+
+    fn known(&self, key: &K) -> Written<Number> {
+        self.get(key).ok_or_else(|| SnapshotError(format!("it speaks of `{key}`, which is not there")))
+    }
+}
+
+fn listed<K: Clone, V, F>(trie: &Trie<K, Arc<V>>, facts: impl Fn(&V) -> Written<F>) -> Written<Vec<(K, F)>> {
+    trie.iter().map(|(key, value)| Ok((key.clone(), facts(value)?))).collect()
 }
 
 impl Directory {
@@ -91,40 +136,71 @@ impl Directory {
     /// # Errors
     /// None that a test has not ruled out.
     pub fn to_bytes(&self) -> Result<Vec<u8>, SnapshotError> {
+        let (companies, end_users) = (Numbers::of(&self.companies), Numbers::of(&self.end_users));
+        let (sites, devices) = (Numbers::of(&self.sites), Numbers::of(&self.devices));
+        let grants = Numbers::of(&self.grants);
+        let covers = |covers: &Covers| -> Written<Vec<Cover>> {
+            let cover = |(company, permission, ids): (_, _, Vec<&GrantId>)| {
+                let ids = ids.into_iter().map(|id| grants.known(id)).collect::<Result<_, _>>()?;
+                Ok((companies.known(company)?, permission, ids))
+            };
+            covers.listed().map(cover).collect()
+        };
         let facts = Facts {
             format: FORMAT,
             revision: self.revision,
             companies: self.companies.keys().cloned().collect(),
-            end_users: listed(&self.end_users, Clone::clone),
-            installers: listed(&self.installers, |installer| InstallerFacts {
-                company: installer.company.clone(),
-                role: installer.role,
-                permissions: installer.permissions.iter().copied().collect(),
-                contacts: installer.contacts.clone(),
-                registered: installer.registered,
-            }),
-            sites: listed(&self.sites, |site| SiteFacts {
-                company: site.company.clone(),
-                kind: site.kind,
-                created: site.created,
-                owner: site.owner.clone(),
-                owner_epoch: site.owner_epoch,
-                disable_service: site.disable_service,
-                assigned: site.assigned.clone(),
-                invite: site.invite.clone(),
-                covers: site.covers.listed(),
-            }),
-            devices: listed(&self.devices, |device| DeviceFacts {
-                site: device.site.clone(),
-                supports_password_reset: device.supports_password_reset,
-                added: device.added,
-                ticket: device.ticket.clone(),
-                covers: device.covers.listed(),
-            }),
-            invites: listed(&self.invites, Clone::clone),
-            applications: listed(&self.applications, Clone::clone),
-            tickets: listed(&self.tickets, Clone::clone),
-            grants: listed(&self.grants, Clone::clone),
+            end_users: listed(&self.end_users, |end_user| Ok(end_user.clone()))?,
+            installers: listed(&self.installers, |installer| {
+                Ok(InstallerFacts {
+                    company: companies.known(&installer.company)?,
+                    role: installer.role,
+                    permissions: installer.permissions.iter().copied().collect(),
+                    contacts: installer.contacts.clone(),
+                    registered: installer.registered,
+                })
+            })?,
+            sites: listed(&self.sites, |site| {
+                Ok(SiteFacts {
+                    company: companies.known(&site.company)?,
+                    kind: site.kind,
+                    created: site.created,
+                    owner: site.owner.clone(),
+                    owner_epoch: site.owner_epoch,
+                    disable_service: site.disable_service,
+                    assigned: site.assigned.clone(),
+                    invite: site.invite.clone(),
+                    covers: covers(&site.covers)?,
+                })
+            })?,
+            devices: listed(&self.devices, |device| {
+                Ok(DeviceFacts {
+                    site: sites.known(&device.site)?,
+                    supports_password_reset: device.supports_password_reset,
+                    added: device.added,
+                    ticket: device.ticket.clone(),
+                    covers: covers(&device.covers)?,
+                })
+            })?,
+            grants: listed(&self.grants, |grant| {
+                Ok(GrantFacts {
+                    company: companies.known(&grant.company)?,
+                    site: sites.known(&grant.site)?,
+                    owner: end_users.known(&grant.owner)?,
+                    scope: match &grant.scope {
+                        Scope::Site => ScopeFacts::Site,
+                        Scope::Device(id) => {
+                            devices.get(id).map_or_else(|| ScopeFacts::Gone(id.clone()), ScopeFacts::Device)
+                        }
+                    },
+                    permission: grant.permission,
+                    until: grant.until,
+                    state: grant.state,
+                })
+            })?,
+            invites: listed(&self.invites, |invite| Ok(invite.clone()))?,
+            applications: listed(&self.applications, |application| Ok(application.clone()))?,
+            tickets: listed(&self.tickets, |ticket| Ok(ticket.clone()))?,
         };
         let mut bytes = postcard::to_allocvec(&facts).map_err(|error| SnapshotError(error.to_string()))?;
         let sum = Sha256::digest(&bytes);
@@ -151,44 +227,49 @@ impl Directory {
     }
 }
 
+/// The thing with this number.
+fn at<T>(list: &[T], number: Number) -> Option<&T> {
+    list.get(usize::try_from(number).ok()?)
+}
+
 impl Facts {
     fn restore(self) -> Option<Directory> {
-        let mut directory = Directory { revision: self.revision, ..Directory::default() };
-        let until: HashMap<GrantId, Option<Timestamp>> =
-            self.grants.iter().map(|(id, record)| (id.clone(), record.until)).collect();
-        let restored = |covers: Vec<Cover>, companies: &Trie<CompanyId, ()>| {
+        let companies = self.companies;
+        let company = |number| at(&companies, number).cloned();
+        let ends: Vec<(GrantId, Option<Timestamp>)> =
+            self.grants.iter().map(|(id, grant)| (id.clone(), grant.until)).collect();
+        let restored = |covers: Vec<Cover>| {
             let mut restored = Covers::default();
-            for (company, permission, grants) in covers {
-                let (company, ()) = companies.get_key_value(&company)?;
-                let ends =
-                    grants.into_iter().map(|id| until.get_key_value(&id).map(|(id, end)| (id.clone(), *end)));
-                restored.restore(company.clone(), permission, ends.collect::<Option<_>>()?);
+            for (number, permission, grants) in covers {
+                let terms = grants.into_iter().map(|grant| at(&ends, grant).cloned());
+                restored.restore(company(number)?, permission, terms.collect::<Option<_>>()?);
             }
             Some(restored)
         };
-        for company in self.companies {
-            directory.companies.insert(company, ());
-        }
-        for (id, record) in self.end_users {
-            for contact in &record.contacts {
-                directory.contacts.insert(contact.clone(), id.clone());
-            }
-            directory.end_users.insert(id, Arc::new(record));
-        }
-        for (id, facts) in self.installers {
+        let end_users: Vec<EndUserId> = self.end_users.iter().map(|(id, _)| id.clone()).collect();
+        let contact = |(id, record): &(EndUserId, EndUserRecord)| {
+            record.contacts.iter().map(|contact| (contact.clone(), id.clone())).collect::<Vec<_>>()
+        };
+        let installer = |(id, facts): (InstallerId, InstallerFacts)| {
             let record = InstallerRecord {
-                company: directory.companies.get_key_value(&facts.company)?.0.clone(),
+                company: company(facts.company)?,
                 role: facts.role,
                 permissions: facts.permissions.into_iter().collect(),
                 contacts: facts.contacts,
                 registered: facts.registered,
-                open: std::collections::BTreeSet::new(),
+                open: BTreeSet::new(),
             };
-            directory.installers.insert(id, Arc::new(record));
+            Some((id, Arc::new(record)))
+        };
+        let sites: Vec<SiteId> = self.sites.iter().map(|(id, _)| id.clone()).collect();
+        let devices: Vec<DeviceId> = self.devices.iter().map(|(id, _)| id.clone()).collect();
+        let mut devices_of: Vec<Vec<(DeviceId, ())>> = vec![Vec::new(); sites.len()];
+        for (id, facts) in &self.devices {
+            devices_of.get_mut(usize::try_from(facts.site).ok()?)?.push((id.clone(), ()));
         }
-        for (id, facts) in self.sites {
+        let site = |((id, facts), devices): ((SiteId, SiteFacts), Vec<(DeviceId, ())>)| {
             let record = SiteRecord {
-                company: directory.companies.get_key_value(&facts.company)?.0.clone(),
+                company: company(facts.company)?,
                 kind: facts.kind,
                 created: facts.created,
                 owner: facts.owner,
@@ -196,66 +277,89 @@ impl Facts {
                 disable_service: facts.disable_service,
                 assigned: facts.assigned,
                 invite: facts.invite,
-                open: std::collections::BTreeSet::new(),
-                devices: Trie::default(),
-                covers: restored(facts.covers, &directory.companies)?,
+                open: BTreeSet::new(),
+                devices: devices.into_iter().collect(),
+                covers: restored(facts.covers)?,
             };
-            directory.sites.insert(id, Arc::new(record));
-        }
-        for (id, facts) in self.devices {
+            Some((id, Arc::new(record)))
+        };
+        let device = |(id, facts): (DeviceId, DeviceFacts)| {
             let record = DeviceRecord {
-                site: directory.sites.get_key_value(&facts.site)?.0.clone(),
+                site: at(&sites, facts.site)?.clone(),
                 supports_password_reset: facts.supports_password_reset,
                 added: facts.added,
                 ticket: facts.ticket,
-                covers: restored(facts.covers, &directory.companies)?,
+                covers: restored(facts.covers)?,
             };
-            let site = directory.sites.get_mut(&facts.site)?;
-            Arc::make_mut(site).devices.insert(id.clone(), ());
-            directory.devices.insert(id, Arc::new(record));
-        }
-        for (id, record) in self.invites {
-            if matches!(record.state, InviteState::Pending { .. }) {
-                directory.open_item(Item::Invite(id.clone()), &record.asking);
-            }
-            directory.invites.insert(id, Arc::new(record));
-        }
-        for (id, record) in self.applications {
-            if matches!(record.state, ApplicationState::Pending { .. }) {
-                directory.open_item(Item::Application(id.clone()), &record.asking);
-            }
-            directory.applications.insert(id, Arc::new(record));
-        }
-        for (id, record) in self.tickets {
-            if matches!(record.state, TicketState::Pending { .. }) {
-                directory.open_item(Item::Ticket(id.clone()), &record.asking);
-            }
-            directory.tickets.insert(id, Arc::new(record));
-        }
-        for (id, record) in self.grants {
-            directory.restore_grant(id, record)?;
-        }
+            Some((id, Arc::new(record)))
+        };
+        let grant = |(id, facts): (GrantId, GrantFacts)| {
+            let record = GrantRecord {
+                company: company(facts.company)?,
+                site: at(&sites, facts.site)?.clone(),
+                owner: at(&end_users, facts.owner)?.clone(),
+                scope: match facts.scope {
+                    ScopeFacts::Site => Scope::Site,
+                    ScopeFacts::Device(number) => Scope::Device(at(&devices, number)?.clone()),
+                    ScopeFacts::Gone(id) => Scope::Device(id),
+                },
+                permission: facts.permission,
+                until: facts.until,
+                state: facts.state,
+            };
+            Some((id, Arc::new(record)))
+        };
+        let due = self.grants.iter().filter_map(|(id, grant)| Some((id.clone(), grant.state.ends_at()?)));
+        let mut directory = Directory {
+            revision: self.revision,
+            due: due_at(due),
+            contacts: self.end_users.iter().flat_map(contact).collect(),
+            end_users: self.end_users.into_iter().map(|(id, record)| (id, Arc::new(record))).collect(),
+            installers: self.installers.into_iter().map(installer).collect::<Option<_>>()?,
+            sites: self.sites.into_iter().zip(devices_of).map(site).collect::<Option<_>>()?,
+            devices: self.devices.into_iter().map(device).collect::<Option<_>>()?,
+            grants: self.grants.into_iter().map(grant).collect::<Option<_>>()?,
+            companies: companies.iter().map(|company| (company.clone(), ())).collect(),
+            ..Directory::default()
+        };
+        directory.restore_asked(self.invites, self.applications, self.tickets);
         Some(directory)
     }
 }
 
+/// Grants by the minute in which they end.
+fn due_at(ends: impl Iterator<Item = (GrantId, Timestamp)>) -> RedBlackTreeMapSync<i64, Trie<Item, ()>> {
+    let mut buckets: BTreeMap<i64, Vec<(Item, ())>> = BTreeMap::new();
+    for (id, end) in ends {
+        buckets.entry(bucket(end)).or_default().push((Item::Grant(id), ()));
+    }
+    buckets.into_iter().map(|(bucket, items)| (bucket, items.into_iter().collect())).collect()
+}
+
 impl Directory {
-    fn restore_grant(&mut self, id: GrantId, mut record: GrantRecord) -> Option<()> {
-        record.company = self.companies.get_key_value(&record.company)?.0.clone();
-        if let Some((owner, _)) = self.end_users.get_key_value(&record.owner) {
-            record.owner = owner.clone();
+    fn restore_asked(
+        &mut self,
+        invites: Vec<(InviteId, InviteRecord)>,
+        applications: Vec<(ApplicationId, ApplicationRecord)>,
+        tickets: Vec<(TicketId, TicketRecord)>,
+    ) {
+        for (id, record) in &invites {
+            if matches!(record.state, InviteState::Pending { .. }) {
+                self.open_item(Item::Invite(id.clone()), &record.asking);
+            }
         }
-        let (site, _) = self.sites.get_key_value(&record.site)?;
-        record.site = site.clone();
-        if let Scope::Device(device) = &record.scope
-            && let Some((known, _)) = self.devices.get_key_value(device)
-        {
-            record.scope = Scope::Device(known.clone());
+        for (id, record) in &applications {
+            if matches!(record.state, ApplicationState::Pending { .. }) {
+                self.open_item(Item::Application(id.clone()), &record.asking);
+            }
         }
-        if let Some(until) = record.state.ends_at() {
-            self.schedule(Item::Grant(id.clone()), until);
+        for (id, record) in &tickets {
+            if matches!(record.state, TicketState::Pending { .. }) {
+                self.open_item(Item::Ticket(id.clone()), &record.asking);
+            }
         }
-        self.grants.insert(id, Arc::new(record));
-        Some(())
+        self.invites = invites.into_iter().map(|(id, record)| (id, Arc::new(record))).collect();
+        self.applications = applications.into_iter().map(|(id, record)| (id, Arc::new(record))).collect();
+        self.tickets = tickets.into_iter().map(|(id, record)| (id, Arc::new(record))).collect();
     }
 }

@@ -194,16 +194,41 @@ impl<K: Hash + Eq + Clone, V: Clone> Trie<K, V> {
     }
 }
 
+/// Makes a map of entries whose keys differ, faster than by inserting them.
+impl<K: Hash, V> FromIterator<(K, V)> for Trie<K, V> {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let hasher = RandomState::new();
+        let slot = |(key, value)| Slot { hash: hasher.hash_one(&key), key, value };
+        let slots: Vec<Slot<K, V>> = entries.into_iter().map(slot).collect();
+        Self { len: slots.len(), root: Arc::new(grown(slots, 0)), hasher }
+    }
+}
+
+/// Entries, however many, as a node.
+fn grown<K, V>(mut slots: Vec<Slot<K, V>>, shift: u32) -> Node<K, V> {
+    if slots.len() <= LEAF || shift >= u64::BITS {
+        slots.shrink_to_fit();
+        return Node::Leaf(slots);
+    }
+    let parts = parted(slots, shift);
+    Node::Branch(Box::new(parts.map(|part| Arc::new(grown(part, shift + BITS)))))
+}
+
+/// Entries by the child that holds them.
+fn parted<K, V>(slots: Vec<Slot<K, V>>, shift: u32) -> [Vec<Slot<K, V>>; FAN] {
+    let mut parts: [Vec<Slot<K, V>>; FAN] = std::array::from_fn(|_| Vec::new());
+    for slot in slots {
+        if let Some(part) = parts.get_mut(child(slot.hash, shift)) {
+            part.push(slot);
+        }
+    }
+    parts
+}
+
 /// A full leaf as a branch over leaves. INVARIANT: a leaf below `shift` bits holds only hashes that
 /// agree in those bits; with all bits used it may grow without limit (equal hashes).
 fn split<K, V>(slots: Vec<Slot<K, V>>, shift: u32) -> Node<K, V> {
-    let mut leaves: [Vec<Slot<K, V>>; FAN] = std::array::from_fn(|_| Vec::new());
-    for slot in slots {
-        if let Some(leaf) = leaves.get_mut(child(slot.hash, shift)) {
-            leaf.push(slot);
-        }
-    }
-    Node::Branch(Box::new(leaves.map(|mut leaf| {
+    Node::Branch(Box::new(parted(slots, shift).map(|mut leaf| {
         leaf.shrink_to_fit();
         Arc::new(Node::Leaf(leaf))
     })))
@@ -252,6 +277,24 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn a_trie_made_at_once_is_one_made_by_inserting(
+            entries in prop::collection::hash_map(any::<u16>(), any::<u8>(), 0..2_000),
+            more in prop::collection::vec((any::<u16>(), any::<u8>()), 0..50),
+        ) {
+            let mut trie: Trie<u16, u8> = entries.clone().into_iter().collect();
+            let mut map = entries;
+            for (key, value) in more {
+                prop_assert_eq!(trie.insert(key, value), map.insert(key, value));
+                prop_assert_eq!(trie.remove(&(key / 2)), map.remove(&(key / 2)));
+            }
+            prop_assert_eq!(trie.len(), map.len());
+            prop_assert!(trie.iter().all(|(key, value)| map.get(key) == Some(value)));
+            prop_assert!(map.iter().all(|(key, value)| trie.get(key) == Some(value)));
+        }
+    }
+
     /// Keys that all hash alike.
     #[derive(Clone, PartialEq, Eq)]
     struct Same(u32);
@@ -272,5 +315,7 @@ mod tests {
         assert_eq!(trie.remove(&Same(100)), Some(100));
         assert_eq!(trie.get(&Same(100)), None);
         assert_eq!(trie.len(), 199);
+        let trie: Trie<Same, u32> = (0..200).map(|key| (Same(key), key)).collect();
+        assert!((0..200).all(|key| trie.get(&Same(key)) == Some(&key)));
     }
 }

@@ -242,8 +242,8 @@ mod tests {
     fn what_came_while_others_were_decided_is_decided_together() {
         let batches = Mutex::new(Vec::new());
         let answered = crowd(20, |jobs, turn| {
-            turn.let_next_decide();
             batches.lock().unwrap().push(jobs.len());
+            turn.let_next_decide();
             jobs.iter().map(|_| done()).collect()
         });
         assert_eq!(answered, [true; 21]);
