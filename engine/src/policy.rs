@@ -19,7 +19,7 @@ pub use slice::{EntitySource, Slice, Unknown};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use cedar_policy::{Authorizer as CedarAuthorizer, EntityUid, PolicySet, Schema};
+use cedar_policy::{Authorizer as CedarAuthorizer, Entity, EntityUid, PolicySet, Schema};
 
 /// A validated set of policies. Cloning it is O(1); a set is replaced whole or not at all.
 #[derive(Debug, Clone)]
@@ -34,6 +34,7 @@ struct Inner {
     /// Cedar's scope-based slicing theorem makes this sound; it saves the evaluation of all others.
     environments: HashMap<String, Vec<Environment>>,
     ids: Vec<String>,
+    warnings: Vec<PolicyError>,
     version: String,
     authorizer: CedarAuthorizer,
 }
@@ -44,6 +45,8 @@ struct Environment {
     principal_type: String,
     resource_type: String,
     action: EntityUid,
+    /// The action with the groups that it is in; none when it is in none.
+    action_entities: Vec<Entity>,
     policies: PolicySet,
     /// What these look at.
     hints: Hints,
@@ -58,6 +61,12 @@ impl Policies {
     #[must_use]
     pub fn ids(&self) -> &[String] {
         &self.inner.ids
+    }
+
+    /// What is valid and yet suspicious, such as a policy that can never apply.
+    #[must_use]
+    pub fn warnings(&self) -> &[PolicyError] {
+        &self.inner.warnings
     }
 
     /// What names this very set: SHA-256 over schema and policies, in hexadecimal digits.

@@ -57,6 +57,14 @@ impl Fault {
         LedgerError::new(self.code(), format!("the ledger in `{}`: {self}", dir.display()))
     }
 
+    /// A failed commit. SQLite syncs the commit before it notes it in memory: when only the latter fails,
+    /// the disk may hold what was not acknowledged.
+    pub(crate) fn of_commit(error: rusqlite::Error) -> Self {
+        let half_way = error.sqlite_extended_error_code() == Some(ffi::SQLITE_IOERR_SHMSIZE)
+            || error.sqlite_error_code() == Some(ErrorCode::OutOfMemory);
+        if half_way { Self::Broken(format!("a commit failed half way: {error}")) } else { error.into() }
+    }
+
     /// Tells a lack of space from other failed writes. SQLite does so for ENOSPC, and reports a spent
     /// quota and a limit on file sizes as any other failed write; a write of ours shows what it was.
     pub(crate) fn examined(self, dir: &Path, log: &Path) -> Self {

@@ -144,6 +144,14 @@ impl Witness {
         write_at_beginning(&mut self.file, text.as_bytes()).map_err(Fault::io("write", &self.path))
     }
 
+    /// Has every later write fail for want of space.
+    #[cfg(all(test, target_os = "linux"))]
+    pub(crate) fn fill_up(&mut self) {
+        if let Ok(full) = OpenOptions::new().write(true).open("/dev/full") {
+            self.file = full;
+        }
+    }
+
     /// Has every later write fail, as on a broken disk.
     #[cfg(test)]
     pub(crate) fn break_off(&mut self) {

@@ -73,16 +73,17 @@ impl Writer {
         Ok(answers)
     }
 
-    fn transact(&self, tail: &mut Tail, entries: Vec<Prepared>) -> rusqlite::Result<Vec<Answer>> {
+    fn transact(&self, tail: &mut Tail, entries: Vec<Prepared>) -> Result<Vec<Answer>, Fault> {
         let mut statements = Statements::begin(&self.connection, &self.epoch)?;
         let answers =
             entries.into_iter().map(|entry| statements.append(tail, entry)).collect::<Result<_, _>>()?;
-        statements.commit()?;
+        statements.commit().map_err(Fault::of_commit)?;
         Ok(answers)
     }
 
     fn acknowledge(&mut self, tail: Tail) -> Result<(), Fault> {
-        let said = self.witness.say(&tail);
+        // What is durable by then did not fail for want of space, whatever keeps the witness from being told.
+        let said = self.witness.say(&tail).map_err(|fault| Fault::Broken(fault.to_string()));
         self.published.publish(tail);
         said
     }

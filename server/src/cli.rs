@@ -28,6 +28,8 @@ pub(crate) enum Ended {
     Yes,
     /// Refused, denied.
     No,
+    /// Answered that it was no question.
+    Bad,
 }
 
 /// Why a command failed: bad use, bad input, or something broken. Exit status 2.
@@ -62,7 +64,7 @@ impl Failure {
             Self::Engine(error) | Self::Script(ScriptError::Engine { error, .. }) => error.code(),
             Self::Ledger(error) => error.code,
             Self::Policies(_) => "policy_invalid",
-            Self::Folder(FolderError::Case { .. }) => "case_invalid",
+            Self::Folder(FolderError::Case { .. } | FolderError::Names { .. }) => "case_invalid",
             Self::Malformed(_) | Self::Script(ScriptError::Malformed { .. }) => "malformed",
             Self::NoLedger(_) => "ledger_missing",
             Self::Folder(FolderError::Read { .. })
@@ -71,6 +73,26 @@ impl Failure {
             | Self::Io(_)
             | Self::Json(_) => "io",
         }
+    }
+
+    /// What to tell on standard error: a line for each thing that is wrong.
+    fn tell(&self, json: bool) -> String {
+        let code = self.code();
+        if json {
+            let mut object = serde_json::json!({ "ok": false, "code": code, "message": self.to_string() });
+            if let (Self::Policies(PolicyErrors(errors)), Some(object)) = (self, object.as_object_mut()) {
+                object.insert("errors".to_owned(), errors.iter().map(output::placed).collect());
+            }
+            return object.to_string();
+        }
+        if let Self::Policies(PolicyErrors(errors)) = self {
+            return errors
+                .iter()
+                .map(|error| format!("error[{code}]: {error}"))
+                .collect::<Vec<_>>()
+                .join("\n");
+        }
+        format!("error[{code}]: {self}")
     }
 
     /// Whether nobody is left to read the answers: that is for them to know.
@@ -98,13 +120,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let mut output = Output::new(arguments.json);
+    let changes = matches!(arguments.command, Command::Replay { .. } | Command::Submit { .. });
     match dispatch(arguments.command, &mut output).and_then(|ended| Ok(output.flush().map(|()| ended)?)) {
         Ok(Ended::Yes) => ExitCode::SUCCESS,
         Ok(Ended::No) => ExitCode::from(1),
-        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Ok(Ended::Bad) => ExitCode::from(2),
+        Err(failure) if failure.is_broken_pipe() && !changes => ExitCode::SUCCESS,
         Err(failure) => {
             let _ = output.flush();
-            let _ = writeln!(io::stderr(), "error[{}]: {failure}", failure.code());
+            let _ = writeln!(io::stderr(), "{}", failure.tell(arguments.json));
             ExitCode::from(2)
         }
     }
@@ -129,22 +153,22 @@ fn dispatch(command: Command, output: &mut Output) -> Result<Ended, Failure> {
         }
         Command::Submit { ledger, policies, principal, id, at, command } => {
             let line = looking::command_line(&principal, id.as_deref(), at.as_deref(), &command)?;
-            let engine = open(&ledger.folder, load_policies(policies.folder.as_deref())?)?;
-            looking::run(&engine, &line, output)
+            let policies = load_policies(policies.folder.as_deref())?;
+            let ledger = DiskLedger::open(&ledger.folder)?;
+            looking::compare_times(&ledger, &line, true)?;
+            looking::run(&Engine::builder(ledger).policies(policies).open()?, &line, output)
         }
-        Command::Check { ledger, policies, principal, action, resource, context, at } => {
-            let line =
-                looking::check_line(&principal, &action, &resource, context.as_deref(), at.as_deref())?;
-            let engine = open_existing(&ledger.folder, load_policies(policies.folder.as_deref())?)?;
-            looking::run(&engine, &line, output)
+        Command::Check { ledger, policies, question, at } => {
+            let line = looking::check_line(&question, at.as_deref())?;
+            look(&ledger.folder, load_policies(policies.folder.as_deref())?, &line, output)
         }
         Command::Show { ledger, kind, id, at } => {
             let line = looking::show_line(kind.name(), &id, at.as_deref())?;
-            looking::run(&open_existing(&ledger.folder, Policies::shipped()?)?, &line, output)
+            look(&ledger.folder, Policies::shipped()?, &line, output)
         }
         Command::List { ledger, filter, at } => {
             let line = looking::list_line(&filter, at.as_deref())?;
-            looking::run(&open_existing(&ledger.folder, Policies::shipped()?)?, &line, output)
+            look(&ledger.folder, Policies::shipped()?, &line, output)
         }
         Command::Log { ledger, after, limit } => {
             let engine = open_existing(&ledger.folder, Policies::shipped()?)?;
@@ -158,7 +182,9 @@ fn dispatch(command: Command, output: &mut Output) -> Result<Ended, Failure> {
         Command::Ledger { command: LedgerCommand::Snapshot { ledger } } => {
             let engine = open_existing(&ledger.folder, Policies::shipped()?)?;
             engine.save_snapshot()?;
-            output.line(&format!("snapshot at revision {}", engine.directory().revision()))?;
+            let revision = engine.directory().revision();
+            output.object(&serde_json::json!({ "revision": revision }))?;
+            output.line(&format!("snapshot at revision {revision}"))?;
             Ok(Ended::Yes)
         }
         Command::Policy { command } => policies::run(&command, output),
@@ -188,6 +214,18 @@ fn existing(folder: &Path) -> Result<DiskLedger, Failure> {
 
 fn open_existing(folder: &Path, policies: Policies) -> Result<Engine, Failure> {
     Ok(Engine::builder(existing(folder)?).policies(policies).open()?)
+}
+
+/// Answers a line that changes nothing.
+fn look(
+    folder: &Path,
+    policies: Policies,
+    line: &script::Line,
+    output: &mut Output,
+) -> Result<Ended, Failure> {
+    let ledger = existing(folder)?;
+    looking::compare_times(&ledger, line, false)?;
+    looking::run(&Engine::builder(ledger).policies(policies).open()?, line, output)
 }
 
 fn replay(engine: &Engine, file: &Path, output: &mut Output) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! Policy folders: the files that policy authors edit, as the engine takes them.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,14 @@ pub enum FolderError {
         path: PathBuf,
         /// Why.
         error: io::Error,
+    },
+    /// Cases that cannot be told apart.
+    #[error("{file}: {message}")]
+    Names {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        message: String,
     },
     /// A file of cases that is none.
     #[error("{}:{}:{}: {}", path.display(), error.line(), error.column(), what(error))]
@@ -71,14 +80,21 @@ pub fn read(folder: &Path) -> Result<PolicySources, FolderError> {
 }
 
 fn text(path: &Path) -> Result<String, FolderError> {
-    fs::read_to_string(path).map_err(|error| FolderError::Read { path: path.to_owned(), error })
+    let text =
+        fs::read_to_string(path).map_err(|error| FolderError::Read { path: path.to_owned(), error })?;
+    // What some editors put before the first character is no part of the text.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// Every file in `folder` and in the folders in it.
+/// Every file in `folder` and in the folders in it, but those whose name begins with a dot: editors leave
+/// such behind.
 fn collect(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), FolderError> {
     let unreadable = |error| FolderError::Read { path: folder.to_owned(), error };
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+            continue;
+        }
         if path.is_dir() {
             collect(&path, paths)?;
         } else {
@@ -106,10 +122,27 @@ pub fn read_cases(folder: &Path) -> Result<Cases, FolderError> {
         let is_cast = path == home.join("cast.json");
         cases.add(&name, &text, is_cast).map_err(|error| FolderError::Case { path, error })?;
     }
+    cases.tell_apart()?;
     Ok(cases)
 }
 
 impl Cases {
+    /// Sees that every case has a name of its own.
+    fn tell_apart(&self) -> Result<(), FolderError> {
+        let mut homes: HashMap<&str, &str> = HashMap::new();
+        for (file, case) in
+            self.files.iter().flat_map(|(file, cases)| cases.iter().map(move |case| (file, case)))
+        {
+            let message = match homes.insert(&case.name, file) {
+                _ if case.name.trim().is_empty() => "a case has no name".to_owned(),
+                Some(other) => format!("there is a case `{}` in {other} already", case.name),
+                None => continue,
+            };
+            return Err(FolderError::Names { file: file.clone(), message });
+        }
+        Ok(())
+    }
+
     /// Adds the cases, or the cast, in `text`.
     ///
     /// # Errors

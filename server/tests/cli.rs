@@ -338,3 +338,95 @@ fn nobody_reading_is_no_failure() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn the_checks_at_the_head_of_the_readme_answer_as_it_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = text(folder.path());
+    let ran = consentry(&["replay", text(&root.join("docs/first-steps.jsonl")), "--ledger", ledger], "");
+    assert_eq!(ran.json().iter().filter(|answer| answer["ok"] == true).count(), 10, "{}", ran.out);
+    for (at, code) in [("2026-03-01T15:29:59.999Z", 0), ("2026-03-01T15:30:00Z", 1)] {
+        let question = [r#"Installer::"ivan""#, "liveView", r#"Device::"cam-7""#];
+        let [principal, action, resource] = question;
+        let typed =
+            format!("$ consentry check --ledger ./ledger '{principal}' {action} '{resource}' --at {at}\n");
+        let ran =
+            consentry(&[["check", "--ledger", ledger].as_slice(), &question, &["--at", at]].concat(), "");
+        assert_eq!(ran.code, code);
+        assert!(readme.contains(&format!("{typed}{}", ran.out)), "{typed}{}", ran.out);
+    }
+}
+
+#[test]
+fn a_time_that_cannot_be_or_takes_all_others_with_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let submit = |command: &str, at: &str| {
+        consentry(&["submit", "--ledger", text(folder.path()), "--as", ROOT, command, "--at", at], "")
+    };
+    assert_eq!(submit(REGISTER, "2026-03-01T09:00:00Z").err, "");
+    let ran = submit(r#"{"registerCompany":{"company":"b"}}"#, "2262-03-01T09:00:00Z");
+    assert!(
+        ran.code == 0 && ran.err.starts_with("warning: 2262-03-01T09:00:00.000Z is ahead"),
+        "{}",
+        ran.err
+    );
+    let ran = submit(r#"{"registerCompany":{"company":"c"}}"#, "2026-03-01T09:00:00Z");
+    assert!(ran.err.starts_with("note: this ledger has reached 2262-03-01T09:00:00.000Z"), "{}", ran.err);
+}
+
+#[test]
+fn what_failed_is_told_in_json_too() {
+    let folder = policies_with("@id(\"a\")\npermit (principal, action, resource)\nwhen { principal == };\n");
+    let ran = consentry(&["policy", "check", "--json", "--policies", text(folder.path())], "");
+    let error: Value = serde_json::from_str(&ran.err).unwrap();
+    assert_eq!((ran.code, &error["code"]), (2, &Value::from("policy_invalid")));
+    assert_eq!((&error["errors"][0]["line"], &error["errors"][0]["column"]), (&3.into(), &21.into()));
+    let ledger = tempfile::tempdir().unwrap();
+    consentry(&["submit", "--ledger", text(ledger.path()), "--as", ROOT, REGISTER], "");
+    let ran = consentry(&["ledger", "snapshot", "--json", "--ledger", text(ledger.path())], "");
+    assert_eq!(ran.json()[0]["revision"], 1);
+    let question = ["check", ROOT, "manageSite", r#"Site::"x""#, "--context", r#"{"now":1}"#];
+    let ran = consentry(&[question.as_slice(), &["--ledger", text(ledger.path())]].concat(), "");
+    assert_eq!(ran.code, 2, "{}", ran.out);
+}
+
+#[test]
+fn a_field_that_stands_twice_is_told_and_nothing_happens() {
+    let ledger = tempfile::tempdir().unwrap();
+    let twice = r#"{"registerCompany":{"company":"b","company":"c"}}"#;
+    let ran = consentry(&["submit", "--ledger", text(ledger.path()), "--as", ROOT, twice], "");
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("duplicate field `company` at line 1 column"), "{}", ran.err);
+}
+
+#[test]
+fn cases_that_can_pass_by_mistake_are_told() {
+    let folder = policies_with(
+        "@id(\"none\")\nforbid (principal is EndUser, action == Action::\"liveView\", resource is Site);\n",
+    );
+    let ran = consentry(&["policy", "check", "--policies", text(folder.path())], "");
+    assert_eq!(ran.code, 0);
+    assert!(ran.out.contains("warning: ") && ran.out.contains("own.cedar:"), "{}", ran.out);
+    let cases = folder.path().join("cases");
+    std::fs::create_dir(&cases).unwrap();
+    std::fs::write(cases.join(".#lock.json"), "no case").unwrap();
+    let case = |name: &str| {
+        format!(
+            r#"{{"name":"{name}","request":{{"principal":"Installer::\"ivn\"","action":"Action::\"manageSite\"",
+            "resource":"Site::\"villa\""}},"decision":"deny","reason":[]}}"#
+        )
+    };
+    let run = |text_of_cases: String| {
+        std::fs::write(cases.join("own.json"), text_of_cases).unwrap();
+        consentry(&["policy", "test", "--policies", text(folder.path())], "")
+    };
+    let ran = run(format!("[{}]", case("nobody")));
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains(r#"there is no `Installer::"ivn"` in the cast"#), "{}", ran.out);
+    let ran = run(format!("[{},{}]", case("same"), case("same")));
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("error[case_invalid]") && ran.err.contains("`same`"), "{}", ran.err);
+    assert_eq!(run(format!("[{}]", case(" "))).code, 2);
+}

@@ -92,7 +92,7 @@ impl Queue {
             if let Some(told) = seat.lock().take() {
                 return told;
             }
-            let Some(jobs) = self.take() else {
+            let Some(jobs) = self.take(&seat) else {
                 park();
                 continue;
             };
@@ -103,14 +103,19 @@ impl Queue {
         }
     }
 
-    /// What waits, if nobody decides.
-    fn take(&self) -> Option<Vec<(Job, Arc<Seat>)>> {
+    /// What waits, if nobody decides. INVARIANT: the taker's own is among it, if it waits at all: whoever
+    /// is at work is not in the queue, and need not be woken.
+    fn take(&self, taker: &Arc<Seat>) -> Option<Vec<(Job, Arc<Seat>)>> {
         let mut state = self.lock();
         if state.deciding || state.waiting.is_empty() {
             return None;
         }
         state.deciding = true;
         let batch = state.waiting.len().min(BATCH);
+        let own = state.waiting.iter().position(|(_, seat)| Arc::ptr_eq(seat, taker));
+        if let Some(own) = own.filter(|own| *own >= batch) {
+            state.waiting.swap(own, batch - 1);
+        }
         Some(state.waiting.drain(..batch).collect())
     }
 }
@@ -263,6 +268,19 @@ mod tests {
             jobs.iter().map(|_| done()).collect()
         });
         assert_eq!(answered, [true; 21]);
+    }
+
+    #[test]
+    fn whoever_is_at_work_is_not_in_the_queue() {
+        let queue = Queue::default();
+        let seat = || Arc::new(Seat { thread: current(), told: Mutex::new(None) });
+        let seats: Vec<_> = (0..BATCH + 10).map(|_| seat()).collect();
+        queue.lock().waiting.extend(seats.iter().map(|seat| (job(0), seat.clone())));
+        let taker = seats.last().unwrap();
+        let batch = queue.take(taker).unwrap();
+        assert_eq!(batch.len(), BATCH);
+        assert!(batch.iter().any(|(_, seat)| Arc::ptr_eq(seat, taker)));
+        assert_eq!(queue.lock().waiting.len(), 10);
     }
 
     #[test]

@@ -71,7 +71,15 @@ impl Policies {
         let (principal, action) = (uid(&case.request.principal)?, uid(&case.request.action)?);
         let resource = uid(&case.request.resource)?;
         let schema = &self.inner.schema;
-        let entities = Entities::from_json_value(Value::Array(merged(cast, &case.entities)), Some(schema))
+        let all = merged(cast, &case.entities);
+        for uid in [&principal, &resource] {
+            // These have no attributes that could be missing: one that is not there is like one that is.
+            let bare = ["Operator", "Company"].contains(&uid.type_name().basename());
+            if !bare && !all.contains_key(&key(uid)) {
+                return Err(format!("there is no `{uid}` in the cast, nor among the case's own entities"));
+            }
+        }
+        let entities = Entities::from_json_value(Value::Array(all.into_values().collect()), Some(schema))
             .map_err(|error| format!("the entities: {}", chain(&error)))?;
         let mut context = case.request.context.clone();
         context.entry("now").or_insert_with(|| Value::String(NOON.to_owned()));
@@ -132,13 +140,17 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+fn key(uid: &EntityUid) -> Uid {
+    Uid::new(&uid.type_name().to_string(), uid.id().unescaped())
+}
+
 /// The cast with the case's own entities in place of those with the same uid.
-fn merged(cast: &[Value], own: &[Value]) -> Vec<Value> {
+fn merged(cast: &[Value], own: &[Value]) -> BTreeMap<Uid, Value> {
     let key = |entity: &Value| {
         let part =
             |name: &str| entity.pointer(&format!("/uid/{name}")).and_then(Value::as_str).unwrap_or_default();
         Uid::new(part("type"), part("id"))
     };
     let all = cast.iter().chain(own).map(|entity| (key(entity), entity.clone()));
-    all.collect::<BTreeMap<_, _>>().into_values().collect()
+    all.collect()
 }

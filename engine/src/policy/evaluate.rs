@@ -1,6 +1,6 @@
 //! A check: may this principal do this now?
 
-use cedar_policy::{Context, Decision, Entities, Request, RestrictedExpression};
+use cedar_policy::{Context, Decision, Entities, EvalResult, Request, RestrictedExpression};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -230,6 +230,16 @@ impl Policies {
             let whole =
                 Context::from_json_value(Value::Object(whole), schema).map_err(|error| bad(&error))?;
             whole.validate(&self.inner.schema, &environment.action).map_err(|error| bad(&error))?;
+            // The slice holds what principal and resource lead to, and nothing of what is named only here.
+            let named = request
+                .context
+                .keys()
+                .find(|key| whole.get(key).is_some_and(|value| names_an_entity(&value)));
+            if let Some(key) = named {
+                return Err(RequestError::Context(format!(
+                    "`{key}` names an entity; a context holds values alone"
+                )));
+            }
             return Ok(whole);
         }
         let wants = |name| environment.hints.wants(name);
@@ -240,7 +250,6 @@ impl Policies {
         if let Some(until) = until.filter(|_| wants("grant")) {
             let mut fields =
                 vec![("permission".to_owned(), RestrictedExpression::new_string(request.action.clone()))];
-            let until = until.filter(|_| wants("until"));
             fields.extend(until.map(|until| ("until".to_owned(), datetime(until))));
             let record = RestrictedExpression::new_record(fields).map_err(|error| bad(&error))?;
             own.push(("grant".to_owned(), record));
@@ -255,7 +264,8 @@ impl Policies {
             determining_policies: Vec::new(),
             errors: vec![message],
         };
-        let entities = match Entities::from_entities(slice.entities, None) {
+        let all = slice.entities.into_iter().chain(environment.action_entities.iter().cloned());
+        let entities = match Entities::from_entities(all, None) {
             Ok(entities) => entities,
             Err(error) => return failed(error.to_string()),
         };
@@ -285,6 +295,17 @@ impl Policies {
             determining_policies.clear();
         }
         Verdict { decision, determining_policies, errors }
+    }
+}
+
+fn names_an_entity(value: &EvalResult) -> bool {
+    match value {
+        EvalResult::EntityUid(_) => true,
+        EvalResult::Set(values) => values.iter().any(names_an_entity),
+        EvalResult::Record(fields) => fields.iter().any(|(_, value)| names_an_entity(value)),
+        EvalResult::Bool(_) | EvalResult::Long(_) | EvalResult::String(_) | EvalResult::ExtensionValue(_) => {
+            false
+        }
     }
 }
 

@@ -138,7 +138,14 @@ impl Policies {
         let (policies, homes) = parse(&sources.policies)?;
         let set = PolicySet::from_policies(policies.iter().cloned())
             .map_err(|error| one("policies", error.to_string()))?;
-        validate(&schema, &set, &homes)?;
+        let warnings = validate(&schema, &set, &homes)?;
+        for policy in &policies {
+            if let Err(error) = policy.to_json() {
+                // What it looks at would not be known.
+                let file = homes.get(&policy.id().to_string()).map_or("policies", |file| &file.name);
+                return Err(one(file, format!("`{}` cannot be written as JSON: {error}", policy.id())));
+            }
+        }
         let mut ids: Vec<String> = policies.iter().map(|policy| policy.id().to_string()).collect();
         ids.sort();
         let inner = Inner {
@@ -146,6 +153,7 @@ impl Policies {
             version: version(&schema_file, &sources.policies),
             schema,
             ids,
+            warnings,
             authorizer: Authorizer::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -227,11 +235,13 @@ fn validate(
     schema: &Schema,
     set: &PolicySet,
     homes: &HashMap<String, &PolicyFile>,
-) -> Result<(), PolicyErrors> {
+) -> Result<Vec<PolicyError>, PolicyErrors> {
     let validator = Validator::new(schema.clone());
     let nowhere = PolicyFile { name: "policies".to_owned(), text: String::new() };
     let home = |id: &PolicyId| homes.get(&id.to_string()).copied().unwrap_or(&nowhere);
     let result = validator.validate(set, ValidationMode::Strict);
+    let warnings =
+        result.validation_warnings().map(|warning| located(home(warning.policy_id()), warning)).collect();
     let mut errors: Vec<PolicyError> =
         result.validation_errors().map(|error| located(home(error.policy_id()), error)).collect();
     if errors.is_empty() {
@@ -241,7 +251,7 @@ fn validate(
     errors.sort_by(|one, other| {
         (&one.file, one.place, &one.message).cmp(&(&other.file, other.place, &other.message))
     });
-    if errors.is_empty() { Ok(()) } else { Err(PolicyErrors(errors)) }
+    if errors.is_empty() { Ok(warnings) } else { Err(PolicyErrors(errors)) }
 }
 
 /// What Cedar says, with its place in the file.
@@ -314,6 +324,11 @@ fn environments(
             principal_type: request.principal().to_string(),
             resource_type: request.resource().to_string(),
             action: action.clone(),
+            action_entities: if groups.len() > 1 {
+                groups.iter().filter_map(|uid| actions.get(uid).cloned()).collect()
+            } else {
+                Vec::new()
+            },
             timed_forbid: matching.iter().filter(is_timed).any(|policy| policy.effect() == Effect::Forbid),
             timed_permits: matching
                 .iter()

@@ -31,8 +31,6 @@ impl Hints {
         let mut hints = Self::default();
         for policy in policies {
             let json = as_json(policy);
-            hints.all_attributes |= json.is_null();
-            hints.hierarchy |= json.is_null();
             // Not the action: what it is in was looked up when the policies were loaded.
             let parts = ["principal", "resource", "conditions"];
             parts.iter().filter_map(|part| json.get(part)).for_each(|part| hints.collect(part));
@@ -81,7 +79,7 @@ fn is_context(value: &Value) -> bool {
     text(value, "Var") == Some("context")
 }
 
-/// The policy as Cedar's JSON, or null where Cedar cannot write it.
+/// The policy as Cedar's JSON. One that Cedar cannot write is not loaded.
 fn as_json(policy: &Policy) -> Value {
     policy.to_json().unwrap_or_default()
 }

@@ -138,6 +138,79 @@ fn a_policy_that_takes_the_context_as_a_whole_sees_all_of_it() {
     assert_eq!(ask(&lunch, OLGA, "2026-01-01T12:00:00Z").reason, Some(DenyReason::Forbidden));
 }
 
+/// The shipped policies and one more, with the shipped schema changed.
+fn with_schema(from: &str, to: &str, policy: &str) -> Policies {
+    let mut sources = PolicySources::shipped();
+    let schema = sources.schema.as_mut().unwrap();
+    assert!(schema.text.contains(from), "{from}");
+    schema.text = schema.text.replacen(from, to, 1);
+    sources.policies.push(PolicyFile { name: "own.cedar".into(), text: policy.into() });
+    Policies::load(&sources).unwrap()
+}
+
+const ACCESS: &str = "action liveView, playback, configure appliesTo {";
+
+#[test]
+fn a_policy_may_speak_of_a_group_of_actions_in_its_scope_and_in_its_conditions() {
+    let groups = "action viewing;\naction liveView, playback, configure in [viewing] appliesTo {";
+    for policy in [
+        r#"@id("own") forbid (principal, action in Action::"viewing", resource);"#,
+        r#"@id("own") forbid (principal, action, resource) when { action in Action::"viewing" };"#,
+    ] {
+        let grouped = with_schema(ACCESS, groups, policy);
+        let answer = ask(&grouped, OLGA, "2026-01-01T07:00:00Z");
+        assert_eq!(answer.determining_policies, ["own"], "{policy}");
+    }
+}
+
+#[test]
+fn what_the_callers_context_names_beyond_the_question_is_not_taken() {
+    let from = "context: { now: datetime, grant?: Coverage },";
+    let to = "context: { now: datetime, grant?: Coverage, from?: Site, ways?: Set<Site>, speed?: Long },";
+    let schema = with_schema(
+        from,
+        to,
+        r#"@id("own") forbid (principal is Installer, action == Action::"liveView", resource)
+        when { context has from && principal in context.from };"#,
+    );
+    let directory = villa();
+    let asked = |context: &str| {
+        let mut request = live_view(ADA);
+        request.context = serde_json::from_str(context).unwrap();
+        schema.evaluate(&directory, 1, &request, time("2026-01-01T07:00:00Z"))
+    };
+    assert!(asked(r#"{"speed": 3}"#).unwrap().is_allowed());
+    for context in
+        [r#"{"from": {"type": "Site", "id": "hq"}}"#, r#"{"ways": [{"type": "Site", "id": "hq"}]}"#]
+    {
+        assert!(matches!(asked(context), Err(RequestError::Context(_))), "{context}");
+    }
+}
+
+#[test]
+fn a_grant_that_is_compared_as_a_whole_is_whole() {
+    let closing = with_schema(
+        "type Coverage = { permission: String, until?: datetime };",
+        "type Coverage = { permission: String, until: datetime };",
+        r#"@id("own") forbid (principal is Installer, action == Action::"liveView", resource)
+        when { context has grant && context.grant == {permission: "liveView", until: datetime("2026-01-01T08:00:00Z")} };"#,
+    );
+    assert_eq!(ask(&closing, ADA, "2026-01-01T07:00:00Z").determining_policies, ["own"]);
+}
+
+#[test]
+fn what_is_valid_and_can_never_apply_is_warned_of() {
+    let policies = with(
+        r#"@id("never") forbid (principal is EndUser, action == Action::"liveView", resource is Site);"#,
+    );
+    let policies = policies.unwrap();
+    assert!(!policies.warnings().is_empty());
+    for warning in policies.warnings() {
+        assert_eq!((warning.file.as_str(), warning.place), ("own.cedar", Some((1, 1))));
+    }
+    assert!(Policies::shipped().unwrap().warnings().is_empty());
+}
+
 #[test]
 fn a_policy_that_errors_denies_and_is_named() {
     // Overflow is the error that validation lets through.

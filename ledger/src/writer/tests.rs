@@ -142,6 +142,16 @@ fn what_the_witness_could_not_be_told_is_not_acknowledged() {
     assert_eq!(DiskLedger::open(dir.path()).unwrap().head().unwrap().revision, 1);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_durable_is_not_told_to_have_failed_for_want_of_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, _lock) = writer(dir.path());
+    writer.witness.fill_up();
+    assert_eq!(codes(&commit(&mut writer, vec![registered(0, "first", None)])), ["ledger_io"]);
+    assert_eq!(codes(&commit(&mut writer, vec![registered(1, "second", None)])), ["ledger_io"]);
+}
+
 #[test]
 fn a_long_log_is_moved_into_the_database() {
     let dir = tempfile::tempdir().unwrap();

@@ -92,7 +92,8 @@ pub(crate) enum Command {
         /// The command's id, by which repeating it is told from doing it twice
         #[arg(long)]
         id: Option<String>,
-        /// The moment at which it runs; now, if left out
+        /// The moment at which it runs; now, if left out. Never before what the ledger has reached: one far
+        /// ahead takes all later commands with it
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
         /// The command as JSON: {"NAME":{FIELDS}}; `-` reads it from standard input
@@ -107,16 +108,9 @@ pub(crate) enum Command {
         ledger: LedgerFolder,
         #[command(flatten)]
         policies: PolicyFolder,
-        /// Who wants to act: Installer::"ivan"
-        principal: String,
-        /// What: liveView, playback, configure, manageSite, disableService
-        action: String,
-        /// On what: Device::"cam-7", Site::"villa"
-        resource: String,
-        /// What else is known, as a JSON object that fits the schema
-        #[arg(long, value_name = "JSON")]
-        context: Option<String>,
-        /// The moment at which it is asked; now, if left out
+        #[command(flatten)]
+        question: Question,
+        /// The moment at which it is asked; now, if left out. Never before what the ledger has reached
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
     },
@@ -129,7 +123,7 @@ pub(crate) enum Command {
         kind: Kind,
         /// Its id
         id: String,
-        /// The moment at which to look; now, if left out
+        /// The moment at which to look; now, if left out. Never before what the ledger has reached
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
     },
@@ -140,7 +134,7 @@ pub(crate) enum Command {
         ledger: LedgerFolder,
         #[command(flatten)]
         filter: Filter,
-        /// The moment at which to look; now, if left out
+        /// The moment at which to look; now, if left out. Never before what the ledger has reached
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
     },
@@ -176,11 +170,18 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
     /// Read the whole ledger and check that nothing in it was changed
+    #[command(
+        after_help = "Every record and every line of the audit trail is proven to follow from the one before it, \
+        up to what the file `head` says was acknowledged. Without that file a shortened end cannot be told, and \
+        opening the ledger writes a new one.\n\nExample:\n  consentry ledger verify --ledger ./ledger"
+    )]
     Verify {
         #[command(flatten)]
         ledger: LedgerFolder,
     },
     /// Keep a snapshot, from which the ledger opens faster
+    #[command(after_help = "One is kept by itself every 50,000 revisions.\n\n\
+        Example:\n  consentry ledger snapshot --ledger ./ledger")]
     Snapshot {
         #[command(flatten)]
         ledger: LedgerFolder,
@@ -262,6 +263,23 @@ impl Kind {
     }
 }
 
+/// A check.
+#[derive(Debug, Args)]
+pub(crate) struct Question {
+    /// Who wants to act: Installer::"ivan"
+    pub(crate) principal: String,
+    /// What: liveView, playback, configure, manageSite, disableService
+    pub(crate) action: String,
+    /// On what: Device::"cam-7", Site::"villa"
+    pub(crate) resource: String,
+    /// What else is known, as a JSON object that fits the schema
+    #[arg(long, value_name = "JSON")]
+    pub(crate) context: Option<String>,
+    /// Deny, as stale, unless the answer knows this revision
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) at_least: Option<u64>,
+}
+
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Listed {
@@ -279,7 +297,7 @@ pub(crate) struct Filter {
     /// For this device
     #[arg(long)]
     pub(crate) device: Option<String>,
-    /// Given by this owner
+    /// Given by this owner: the id alone, `olga`
     #[arg(long)]
     pub(crate) owner: Option<String>,
     /// Live, or not

@@ -2,16 +2,19 @@
 
 use std::io::Read as _;
 
+use consentry::command::Command;
+use consentry::domain::Duration;
 use consentry::engine::Engine;
+use consentry::ledger::Ledger as _;
 use consentry::lifecycle::table::{Table, tables};
 use consentry_ledger::DiskLedger;
 use serde_json::{Map, Value, json};
 
-use super::arguments::{Filter, LifecycleCommand, LifecycleName};
+use super::arguments::{Filter, LifecycleCommand, LifecycleName, Question};
 use super::output::Output;
 use super::{Ended, Failure};
 use crate::clock;
-use crate::script::{Line, run_line};
+use crate::script::{Ask, Line, Reply, run_line};
 
 /// Lines of the audit trail that are read at once.
 const PAGE: usize = 1000;
@@ -39,23 +42,38 @@ pub(super) fn command_line(
         text.clear();
         std::io::stdin().read_to_string(&mut text)?;
     }
+    // As a value it could not be told that a field stands there twice.
+    let whole: Result<Command, _> = serde_json::from_str(&text);
+    whole.map_err(|error| Failure::Malformed(format!("the command: {error}")))?;
     let mut fields = vec![("as", json!(principal)), ("do", parse("the command", &text)?)];
     fields.extend(id.map(|id| ("id", json!(id))));
     line(at, fields)
 }
 
-pub(super) fn check_line(
-    principal: &str,
-    action: &str,
-    resource: &str,
-    context: Option<&str>,
-    at: Option<&str>,
-) -> Result<Line, Failure> {
-    let mut check = json!({ "principal": principal, "action": action, "resource": resource });
-    if let (Some(context), Some(check)) = (context, check.as_object_mut()) {
+pub(super) fn check_line(question: &Question, at: Option<&str>) -> Result<Line, Failure> {
+    let Question { principal, action, resource, context, at_least } = question;
+    let mut check = Map::new();
+    for (name, text) in [("principal", principal), ("action", action), ("resource", resource)] {
+        check.insert(name.to_owned(), json!(text));
+    }
+    if let Some(context) = context {
         check.insert("context".to_owned(), parse("the context", context)?);
     }
-    line(at, [("check", check)])
+    check.extend(at_least.map(|revision| ("at_least".to_owned(), json!(revision))));
+    line(at, [("check", Value::Object(check))])
+}
+
+/// Says so when a line cannot run at its own moment, or takes all later ones with it.
+pub(super) fn compare_times(ledger: &DiskLedger, line: &Line, changes: bool) -> Result<(), Failure> {
+    let (latest, now, at) = (ledger.head()?.time, clock::now(), line.at);
+    if at < latest {
+        eprintln!("note: this ledger has reached {latest}; that counts, not {at}");
+    } else if changes && at > now.after(Duration::from_hours(24)) {
+        eprintln!(
+            "warning: {at} is ahead of this machine's clock; this ledger's time never goes back from it"
+        );
+    }
+    Ok(())
 }
 
 pub(super) fn show_line(kind: &str, id: &str, at: Option<&str>) -> Result<Line, Failure> {
@@ -75,7 +93,11 @@ pub(super) fn list_line(filter: &Filter, at: Option<&str>) -> Result<Line, Failu
 pub(super) fn run(engine: &Engine, line: &Line, output: &mut Output) -> Result<Ended, Failure> {
     let reply = run_line(engine, line)?;
     output.reply(&reply)?;
-    Ok(if reply.is_yes() { Ended::Yes } else { Ended::No })
+    Ok(match (&line.ask, &reply) {
+        (Ask::Check(_), Reply::Refused { .. }) => Ended::Bad,
+        _ if reply.is_yes() => Ended::Yes,
+        _ => Ended::No,
+    })
 }
 
 pub(super) fn log(

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, StdoutLock, Write};
 
 use consentry::command::Command;
 use consentry::ledger::{AuditEntry, Outcome};
-use consentry::policy::{DenyReason, Evaluation};
+use consentry::policy::{DenyReason, Evaluation, PolicyError};
 use consentry::refusal::{Refusal, RefusalCode};
 use consentry::view::{Details, GrantLine, View};
 use serde::Serialize;
@@ -183,6 +183,14 @@ fn subject(fields: &serde_json::Value) -> String {
         ["invite", "application", "ticket", "grant", "device", "site", "installer", "endUser", "company"];
     let id = named.iter().find_map(|name| fields.get(name)?.as_str());
     id.map(|id| format!(" {id}")).unwrap_or_default()
+}
+
+/// One thing that is wrong with policies, for programs.
+pub(crate) fn placed(error: &PolicyError) -> serde_json::Value {
+    let (line, column) = error.place.unzip();
+    serde_json::json!({
+        "file": error.file, "line": line, "column": column, "message": error.message, "help": error.help,
+    })
 }
 
 /// What a command is about, for people.

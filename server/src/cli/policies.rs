@@ -4,7 +4,7 @@ use consentry::policy::{Policies, PolicySources};
 use serde::Serialize;
 
 use super::arguments::PolicyCommand;
-use super::output::{Colour, Output};
+use super::output::{Colour, Output, placed};
 use super::{Ended, Failure};
 use crate::folder::{self, Cases};
 use crate::shipped;
@@ -34,13 +34,24 @@ struct Checked<'a> {
     files: usize,
     policies: &'a [String],
     version: &'a str,
+    warnings: Vec<serde_json::Value>,
 }
 
 fn check(sources: &PolicySources, output: &mut Output) -> Result<(), Failure> {
     let policies = Policies::load(sources)?;
     let files = sources.policies.len();
-    output.object(&Checked { files, policies: policies.ids(), version: policies.version() })?;
+    let warnings = policies.warnings().iter().map(placed).collect();
+    output.object(&Checked { files, policies: policies.ids(), version: policies.version(), warnings })?;
+    for warning in policies.warnings() {
+        let word = output.paint(Colour::Yellow, "warning");
+        output.line(&format!("{word}: {warning}"))?;
+    }
     let count = policies.ids().len();
+    if count == 0 {
+        let word = output.paint(Colour::Yellow, "warning");
+        output
+            .line(&format!("{word}: there is no policy in any `.cedar` file: everything will be denied"))?;
+    }
     output.line(&format!("{count} policies in {files} files are valid (version {})", policies.version()))?;
     Ok(())
 }
@@ -79,7 +90,8 @@ fn test(
             }
         }
     }
-    output.line(&format!("{passed} cases passed, {failed} failed"))?;
+    let noun = if passed == 1 { "case" } else { "cases" };
+    output.line(&format!("{passed} {noun} passed, {failed} failed"))?;
     if passed + failed == 0 {
         return Err(Failure::Malformed("there are no cases to run (`cases/*.json`)".into()));
     }
