@@ -8,8 +8,8 @@
 //! Beside it, the same rows written by SQLite alone (rusqlite; WAL, `synchronous=FULL`, the ledger's own
 //! tables and indices): the rows that the engine has just written are read back and written again.
 //! One caller commits each command's rows by itself; for 64 callers one thread writes what is queued in
-//! one transaction and then answers each, as the ledger does. The raw store decides nothing, hashes
-//! nothing, looks no id up before it writes, and is handed its rows ready-made.
+//! one transaction and then answers each. The raw store decides nothing, hashes nothing, looks no id up,
+//! and is handed its rows ready-made.
 //!
 //! The disk decides, and an fsync may take 0.2 ms in one minute and 4 ms in the next; so all four take
 //! short turns within each round, and the ratios are medians over rounds. Without a disk, for information:
