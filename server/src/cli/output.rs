@@ -197,7 +197,42 @@ pub(crate) fn placed(error: &PolicyError) -> serde_json::Value {
 pub(crate) fn about(command: &Command) -> String {
     let json = serde_json::to_value(command).unwrap_or_default();
     let name = command.name();
-    format!("{name}{}", json.get(name).map(subject).unwrap_or_default())
+    let said = json.get(name).map(|fields| format!("{}{}", subject(fields), particulars(fields)));
+    format!("{name}{}", said.unwrap_or_default())
+}
+
+/// What is asked for or given, to whom, for how long.
+fn particulars(fields: &serde_json::Value) -> String {
+    let text =
+        |of: &serde_json::Value, name: &str| of.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+    let permission = |of: &serde_json::Value| {
+        let devices = of.get("devices").and_then(|devices| devices.as_array());
+        let devices =
+            devices.map(|all| all.iter().filter_map(|id| id.as_str()).collect::<Vec<_>>().join(", "));
+        let on = devices.or_else(|| text(of, "device")).map(|on| format!(" on {on}")).unwrap_or_default();
+        let validity = match text(of, "validity")?.as_str() {
+            "permanent" => "for good".to_owned(),
+            hours => format!("for {hours}"),
+        };
+        Some(format!("{}{on} {validity}", text(of, "permission")?))
+    };
+    let asked = fields.get("permissions").and_then(|permissions| permissions.as_array());
+    let mut all: Vec<String> = asked.into_iter().flatten().filter_map(permission).collect();
+    all.extend(permission(fields));
+    let to = if fields.get("site").is_some() { text(fields, "installer") } else { None };
+    let to = to.or_else(|| text(fields, "to")).or_else(|| permission(fields).and(text(fields, "company")));
+    let contact = ["email", "phone"].iter().find_map(|kind| text(fields.get("contact")?, kind));
+    let mut said = String::new();
+    if let Some(to) = to.or(contact) {
+        said.push_str(&format!(", to {to}"));
+    }
+    if let (Some(device), Some(mode)) = (text(fields, "device"), text(fields, "mode")) {
+        said.push_str(&format!(", for {device}, {mode}"));
+    }
+    if !all.is_empty() {
+        said.push_str(&format!(": {}", all.join("; ")));
+    }
+    said
 }
 
 fn shown(view: &View) -> String {
