@@ -22,7 +22,7 @@ use crate::refusal::Refusal;
 const BATCH: usize = 256;
 
 /// How often others are let run, without any of them bringing a command, before a batch is written.
-const PATIENCE: usize = 16;
+const PATIENCE: usize = 64;
 
 /// A command on its way to a decision.
 pub(super) struct Job {
@@ -66,8 +66,10 @@ pub(super) struct Queue {
     state: Mutex<State>,
     /// Held while a batch is written.
     writing: Mutex<()>,
-    /// How many commands were written together the last time.
+    /// How many commands were written together the last time,
     last: AtomicUsize,
+    /// and how many of their callers are still to be told.
+    untold: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -97,7 +99,7 @@ impl Queue {
                 continue;
             };
             let (jobs, seats) = jobs.into_iter().unzip();
-            let mut turn = Turn { queue: self, seats, deciding: true, writing: None };
+            let mut turn = Turn { queue: self, seats, deciding: true, writing: None, untold: 0, wanted: 0 };
             let all = conduct(jobs, &mut turn);
             turn.tell(all);
         }
@@ -127,19 +129,26 @@ pub(super) struct Turn<'a> {
     seats: Vec<Arc<Seat>>,
     deciding: bool,
     writing: Option<MutexGuard<'a, ()>>,
+    /// How many of the seats the queue counts as still to be told.
+    untold: usize,
+    /// How many commands are worth waiting for.
+    wanted: usize,
 }
 
 impl Turn<'_> {
     /// Waits until what was decided before is written.
     pub(super) fn wait_to_write(&mut self) {
         self.writing = Some(self.queue.writing.lock().unwrap_or_else(PoisonError::into_inner));
+        // Who is not told yet cannot be among these; who was told may be.
+        let coming = self.seats.len() + self.queue.untold.load(Ordering::Relaxed);
+        self.wanted = coming.max(self.queue.last.load(Ordering::Relaxed));
     }
 
-    /// What came meanwhile. Whoever was just told their answers is likely to come again: as long as there
-    /// are fewer than the last time, they are given a chance to run. `None`: it is time to write.
+    /// What came meanwhile. Whoever is just told their answers is likely to come again, and one fsync for
+    /// all is better than two: they are given a chance to run. `None`: it is time to write.
     pub(super) fn late(&mut self) -> Option<Vec<Job>> {
-        let last = self.queue.last.load(Ordering::Relaxed);
-        for _ in 0..PATIENCE {
+        let mut fruitless = 0;
+        while fruitless < PATIENCE {
             let (jobs, seats): (Vec<_>, Vec<_>) = {
                 let mut state = self.queue.lock();
                 let more = state.waiting.len().min(BATCH.saturating_sub(self.seats.len()));
@@ -149,17 +158,20 @@ impl Turn<'_> {
             if !jobs.is_empty() {
                 return Some(jobs);
             }
-            if self.seats.len() >= last {
+            if self.seats.len() >= self.wanted {
                 break;
             }
+            fruitless += usize::from(self.queue.untold.load(Ordering::Relaxed) == 0);
             yield_now();
         }
-        self.queue.last.store(self.seats.len(), Ordering::Relaxed);
         None
     }
 
     /// Everything is written: the next may write.
     pub(super) fn written(&mut self) {
+        self.untold = self.seats.len();
+        self.queue.untold.fetch_add(self.untold, Ordering::Relaxed);
+        self.queue.last.store(self.seats.len(), Ordering::Relaxed);
         self.writing = None;
     }
 
@@ -177,12 +189,19 @@ impl Turn<'_> {
     }
 
     fn tell(mut self, all: Vec<Told>) {
-        self.seats.drain(..all.len()).zip(all).for_each(|(seat, told)| seat.tell(told));
+        for (seat, told) in self.seats.drain(..all.len()).zip(all) {
+            if self.untold > 0 {
+                self.untold -= 1;
+                self.queue.untold.fetch_sub(1, Ordering::Relaxed);
+            }
+            seat.tell(told);
+        }
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
+        self.queue.untold.fetch_sub(self.untold, Ordering::Relaxed);
         if self.deciding {
             self.let_next_decide();
         }
