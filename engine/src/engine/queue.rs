@@ -24,6 +24,9 @@ const BATCH: usize = 256;
 /// How often others are let run, without any of them bringing a command, before a batch is written.
 const PATIENCE: usize = 64;
 
+/// How often at most, those who are still being told included.
+const LONGEST: usize = 16 * 1024;
+
 /// A command on its way to a decision.
 pub(super) struct Job {
     pub(super) submission: Submission,
@@ -148,7 +151,7 @@ impl Turn<'_> {
     /// all is better than two: they are given a chance to run. `None`: it is time to write.
     pub(super) fn late(&mut self) -> Option<Vec<Job>> {
         let mut fruitless = 0;
-        while fruitless < PATIENCE {
+        for _ in 0..LONGEST {
             let (jobs, seats): (Vec<_>, Vec<_>) = {
                 let mut state = self.queue.lock();
                 let more = state.waiting.len().min(BATCH.saturating_sub(self.seats.len()));
@@ -158,10 +161,10 @@ impl Turn<'_> {
             if !jobs.is_empty() {
                 return Some(jobs);
             }
-            if self.seats.len() >= self.wanted {
+            fruitless += usize::from(self.queue.untold.load(Ordering::Relaxed) == 0);
+            if fruitless > PATIENCE || self.seats.len() >= self.wanted.min(BATCH) {
                 break;
             }
-            fruitless += usize::from(self.queue.untold.load(Ordering::Relaxed) == 0);
             yield_now();
         }
         None
