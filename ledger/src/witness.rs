@@ -5,7 +5,7 @@
 //! commit, before anybody is told of it; a database that holds less has lost something.
 
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use consentry::ledger::Hash;
@@ -141,7 +141,10 @@ impl Witness {
     /// goes on: after a loss of power it may say less than the database holds, and never more.
     pub(crate) fn say(&mut self, tail: &Tail) -> Result<(), Fault> {
         let text = encode(&self.epoch, tail);
-        write_at_beginning(&mut self.file, text.as_bytes()).map_err(Fault::io("write", &self.path))
+        self.file
+            .rewind()
+            .and_then(|()| self.file.write_all(text.as_bytes()))
+            .map_err(Fault::io("write", &self.path))
     }
 
     /// Has every later write fail for want of space.
@@ -159,17 +162,6 @@ impl Witness {
             self.file = read_only;
         }
     }
-}
-
-#[cfg(unix)]
-fn write_at_beginning(file: &mut File, bytes: &[u8]) -> std::io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, 0)
-}
-
-#[cfg(not(unix))]
-fn write_at_beginning(file: &mut File, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::{Seek as _, Write as _};
-    file.rewind().and_then(|()| file.write_all(bytes))
 }
 
 #[cfg(test)]
