@@ -139,17 +139,12 @@ impl Policies {
         let set = PolicySet::from_policies(policies.iter().cloned())
             .map_err(|error| one("policies", error.to_string()))?;
         let warnings = validate(&schema, &set, &homes)?;
-        for policy in &policies {
-            if let Err(error) = policy.to_json() {
-                // What it looks at would not be known.
-                let file = homes.get(&policy.id().to_string()).map_or("policies", |file| &file.name);
-                return Err(one(file, format!("`{}` cannot be written as JSON: {error}", policy.id())));
-            }
-        }
         let mut ids: Vec<String> = policies.iter().map(|policy| policy.id().to_string()).collect();
         ids.sort();
+        let known =
+            policies.into_iter().map(|policy| Known::new(policy, &homes)).collect::<Result<Vec<_>, _>>()?;
         let inner = Inner {
-            environments: environments(&schema, &policies)?,
+            environments: environments(&schema, &known)?,
             version: version(&schema_file, &sources.policies),
             schema,
             ids,
@@ -284,19 +279,34 @@ fn version(schema: &PolicyFile, policies: &[PolicyFile]) -> String {
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A policy, and what was read off it.
+struct Known {
+    policy: Policy,
+    hints: Hints,
+    timed: bool,
+}
+
+impl Known {
+    fn new(policy: Policy, homes: &HashMap<String, &PolicyFile>) -> Result<Self, PolicyErrors> {
+        let json = policy.to_json().map_err(|error| {
+            let file = homes.get(&policy.id().to_string()).map_or("policies", |file| &file.name);
+            one(file, format!("`{}` cannot be written as JSON: {error}", policy.id()))
+        })?;
+        Ok(Self { hints: Hints::of(&json), timed: looks_at_the_time(&json), policy })
+    }
+}
+
 fn environments(
     schema: &Schema,
-    policies: &[Policy],
+    policies: &[Known],
 ) -> Result<HashMap<String, Vec<Environment>>, PolicyErrors> {
     let actions = schema.action_entities().map_err(|error| one("schema", error.to_string()))?;
-    let timed: BTreeSet<&PolicyId> =
-        policies.iter().filter(|policy| looks_at_the_time(policy)).map(Policy::id).collect();
     let mut environments: HashMap<String, Vec<Environment>> = HashMap::new();
     for request in schema.request_envs() {
         let action = request.action();
         let groups: BTreeSet<&EntityUid> =
             actions.ancestors(action).into_iter().flatten().chain([action]).collect();
-        let can_match = |policy: &&Policy| {
+        let can_match = |Known { policy, .. }: &&Known| {
             let on_action = match policy.action_constraint() {
                 ActionConstraint::Any => true,
                 ActionConstraint::Eq(uid) => uid == *action,
@@ -318,8 +328,11 @@ fn environments(
             };
             on_action && on_principal && on_resource
         };
-        let matching: Vec<&Policy> = policies.iter().filter(can_match).collect();
-        let is_timed = |policy: &&&Policy| timed.contains(policy.id());
+        let matching: Vec<&Known> = policies.iter().filter(can_match).collect();
+        let timed = |effect| {
+            let policies = matching.iter().filter(|known| known.timed).map(|known| &known.policy);
+            policies.filter(move |policy| policy.effect() == effect)
+        };
         let environment = Environment {
             principal_type: request.principal().to_string(),
             resource_type: request.resource().to_string(),
@@ -329,15 +342,10 @@ fn environments(
             } else {
                 Vec::new()
             },
-            timed_forbid: matching.iter().filter(is_timed).any(|policy| policy.effect() == Effect::Forbid),
-            timed_permits: matching
-                .iter()
-                .filter(is_timed)
-                .filter(|policy| policy.effect() == Effect::Permit)
-                .map(|policy| policy.id().to_string())
-                .collect(),
-            hints: Hints::of(&matching),
-            policies: PolicySet::from_policies(matching.into_iter().cloned())
+            timed_forbid: timed(Effect::Forbid).next().is_some(),
+            timed_permits: timed(Effect::Permit).map(|policy| policy.id().to_string()).collect(),
+            hints: Hints::together(matching.iter().map(|known| &known.hints)),
+            policies: PolicySet::from_policies(matching.iter().map(|known| known.policy.clone()))
                 .map_err(|error| one("policies", error.to_string()))?,
         };
         environments.entry(action.id().unescaped().to_owned()).or_default().push(environment);

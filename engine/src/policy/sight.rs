@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use cedar_policy::Policy;
 use serde_json::Value;
 
 /// What the policies that can match a question make it necessary to put into its slice. What none of
@@ -26,16 +25,25 @@ impl Hints {
         self.all_attributes || self.attributes.contains(attribute)
     }
 
-    /// What these policies look at.
-    pub(super) fn of(policies: &[&Policy]) -> Self {
+    /// What a policy looks at, from its JSON.
+    pub(super) fn of(policy: &Value) -> Self {
         let mut hints = Self::default();
-        for policy in policies {
-            let json = as_json(policy);
-            // Not the action: what it is in was looked up when the policies were loaded.
-            let parts = ["principal", "resource", "conditions"];
-            parts.iter().filter_map(|part| json.get(part)).for_each(|part| hints.collect(part));
-        }
+        // Not the action: what it is in was looked up when the policies were loaded.
+        let parts = ["principal", "resource", "conditions"];
+        parts.iter().filter_map(|part| policy.get(part)).for_each(|part| hints.collect(part));
         hints
+    }
+
+    /// What several policies look at.
+    pub(super) fn together<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
+        let mut together = Self::default();
+        for hints in all {
+            together.sites.extend(hints.sites.iter().cloned());
+            together.attributes.extend(hints.attributes.iter().cloned());
+            together.all_attributes |= hints.all_attributes;
+            together.hierarchy |= hints.hierarchy;
+        }
+        together
     }
 
     /// Attributes are looked at by their names alone: by `.` and `has`. Only the context can also be
@@ -79,14 +87,9 @@ fn is_context(value: &Value) -> bool {
     text(value, "Var") == Some("context")
 }
 
-/// The policy as Cedar's JSON. One that Cedar cannot write is not loaded.
-fn as_json(policy: &Policy) -> Value {
-    policy.to_json().unwrap_or_default()
-}
-
-/// Whether the answer of a policy may change as time passes by itself: it looks at `context.now`
-/// in another way than by `context.now < context.grant.until`, whose end every answer carries.
-pub(super) fn looks_at_the_time(policy: &Policy) -> bool {
+/// Whether the answer of a policy, told from its JSON, may change as time passes by itself: it looks at
+/// `context.now` in another way than by `context.now < context.grant.until`, whose end every answer carries.
+pub(super) fn looks_at_the_time(policy: &Value) -> bool {
     fn is_attribute(value: &Value, attribute: &str, of: impl Fn(&Value) -> bool) -> bool {
         value
             .get(".")
@@ -118,6 +121,5 @@ pub(super) fn looks_at_the_time(policy: &Policy) -> bool {
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
         }
     }
-    let json = as_json(policy);
-    json.is_null() || json.get("conditions").is_some_and(timed)
+    policy.get("conditions").is_some_and(timed)
 }
