@@ -190,7 +190,7 @@ impl Engine {
                 (count, commit, tip.reached())
             };
             let written = commit.wait();
-            self.settle(written.as_ref().ok().into_iter(), written.is_ok(), reached)?;
+            self.settle(written.as_ref().ok(), written.is_ok(), reached)?;
             self.snapshot_if_due();
             match written {
                 Ok(_) => return Ok(count),
@@ -220,9 +220,9 @@ impl Engine {
             .map(|sent| sent.map(|Sent { commit, outcome, effect }| (commit.wait(), outcome, effect)))
             .collect();
         turn.written();
-        let appended = written.iter().flatten().filter_map(|(written, ..)| written.as_ref().ok());
+        let last = written.iter().flatten().filter_map(|(written, ..)| written.as_ref().ok()).next_back();
         let whole = written.iter().all(|sent| matches!(sent, Ok((Ok(_), ..))));
-        if let Err(error) = self.settle(appended, whole, reached) {
+        if let Err(error) = self.settle(last, whole, reached) {
             return written.iter().map(|_| Err(error.clone())).collect();
         }
         let told = |(written, outcome, effect): (Result<Appended, _>, _, _)| Settled {
@@ -316,14 +316,10 @@ impl Engine {
         Ok(self.inner.ledger.append(Entry { mark, expected, after, at, events, attempt }))
     }
 
-    /// Has readers see what became durable. When the tip ran ahead to what did not, it goes back.
-    fn settle<'a>(
-        &self,
-        appended: impl Iterator<Item = &'a Appended>,
-        whole: bool,
-        reached: Reached,
-    ) -> Result<(), EngineError> {
-        if let Some(last) = appended.last() {
+    /// Has readers see what became durable, up to `last`. When the tip ran ahead to what did not, and so not
+    /// the whole of what was sent did, it goes back.
+    fn settle(&self, last: Option<&Appended>, whole: bool, reached: Reached) -> Result<(), EngineError> {
+        if let Some(last) = last {
             self.latch(last.at);
         }
         if whole {
@@ -375,10 +371,6 @@ impl Engine {
 
     /// Shows a durable directory to the readers, unless they see a later one already.
     fn publish(&self, directory: Directory) {
-        // Of those that were written together, whoever comes first with the last one spares the others.
-        if self.inner.published.load().revision() >= directory.revision() {
-            return;
-        }
         let directory = Arc::new(directory);
         self.inner.published.rcu(|published| {
             if published.revision() < directory.revision() { directory.clone() } else { published.clone() }
