@@ -2,7 +2,6 @@
 //! the scripts share.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::{
@@ -10,6 +9,7 @@ use crate::domain::{
     InstallerPermission, InviteId, Password, Permission, PermissionRequest, Principal, ResetMode,
     ResetOutcome, Role, Scope, SiteId, SiteKind, TicketId, Timestamp, Validity, chosen_grant_id,
 };
+use crate::ledger::Hash;
 
 /// A command with who gives it.
 #[derive(Debug, Clone, Serialize)]
@@ -38,64 +38,23 @@ impl Submission {
         Self { id: Some(id), ..self }
     }
 
-    /// The body (`as` and `do`) as JSON, without any password: what the audit trail keeps.
+    /// The body (`as` and `do`) as JSON text, without any password: what the audit trail keeps. Its fields
+    /// stand in one order, whichever order they were given in.
     #[must_use]
-    pub fn body(&self) -> Value {
-        serde_json::to_value(self).unwrap_or_default()
+    pub fn body(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// SHA-256 of the body: equal for two submissions exactly when they ask for the same thing.
     #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
+    pub fn digest(&self) -> Hash {
         digest(&self.body())
     }
 }
 
 /// The digest of a body.
-pub(crate) fn digest(body: &Value) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    canonical(body, &mut hash);
-    hash.finalize().into()
-}
-
-/// Takes JSON in with the keys of every object sorted: the same for the same value, in every build.
-fn canonical(value: &Value, hash: &mut Sha256) {
-    match value {
-        Value::Object(fields) => {
-            let mut sorted: Vec<(&String, &Value)> = fields.iter().collect();
-            sorted.sort_unstable_by_key(|(key, _)| *key);
-            hash.update("{");
-            for (key, field) in sorted {
-                quoted(key, hash);
-                hash.update(":");
-                canonical(field, hash);
-                hash.update(",");
-            }
-            hash.update("}");
-        }
-        Value::Array(values) => {
-            hash.update("[");
-            for value in values {
-                canonical(value, hash);
-                hash.update(",");
-            }
-            hash.update("]");
-        }
-        Value::String(text) => quoted(text, hash),
-        Value::Null | Value::Bool(_) | Value::Number(_) => hash.update(value.to_string()),
-    }
-}
-
-/// Takes a text in as JSON writes it.
-fn quoted(text: &str, hash: &mut Sha256) {
-    let plain = |byte: u8| (0x20..0x7f).contains(&byte) && !matches!(byte, b'"' | b'\\');
-    if text.bytes().all(plain) {
-        hash.update("\"");
-        hash.update(text);
-        hash.update("\"");
-    } else {
-        hash.update(Value::String(text.to_owned()).to_string());
-    }
+pub(crate) fn digest(body: &str) -> Hash {
+    Sha256::digest(body).into()
 }
 
 /// What can be asked for. Each command is the Cedar action of its name.
@@ -402,8 +361,54 @@ mod tests {
             Submission::new(r#"EndUser::"olga""#.parse().unwrap(), read(&json).unwrap())
         };
         let (one, other) = (with("hunter2222"), with("swordfish1"));
-        assert!(!one.body().to_string().contains("hunter"));
+        assert!(!one.body().contains("hunter"));
         assert!(!format!("{one:?}").contains("hunter"));
         assert_eq!(one.digest(), other.digest());
+    }
+
+    /// Digests are compared over years: what they are taken of must not change with the code.
+    #[test]
+    fn bodies_and_digests_stay_as_they_are() {
+        let commands = [
+            r#"{"registerCompany":{"company":"acme"}}"#,
+            r#"{"registerEndUser":{"endUser":"olga","contacts":[{"email":"olga@example.com"}]}}"#,
+            r#"{"registerInstaller":{"installer":"ivan","company":"acme","role":"member","permissions":["manageDevices"],"contacts":[{"phone":"+390612345"}]}}"#,
+            r#"{"removeInstaller":{"installer":"ivan"}}"#,
+            r#"{"createSite":{"site":"villa","company":"acme","kind":"rental"}}"#,
+            r#"{"assignSite":{"site":"villa","installer":"ivan"}}"#,
+            r#"{"unassignSite":{"site":"villa","installer":"ivan"}}"#,
+            r#"{"deleteSite":{"site":"villa"}}"#,
+            r#"{"addDevice":{"device":"cam-7","site":"villa","supportsPasswordReset":false}}"#,
+            r#"{"removeDevice":{"device":"cam-7"}}"#,
+            r#"{"transferSite":{"site":"villa","to":"oscar"}}"#,
+            r#"{"inviteOwner":{"invite":"inv","site":"villa","contact":{"email":"olga@example.com"},"permissions":[{"permission":"liveView","devices":["cam-7"],"validity":"8h"},{"permission":"manageSite","validity":"permanent"}],"disableService":true,"remark":"\"é\""}}"#,
+            r#"{"acceptInvite":{"invite":"inv"}}"#,
+            r#"{"rejectInvite":{"invite":"inv"}}"#,
+            r#"{"withdrawInvite":{"invite":"inv"}}"#,
+            r#"{"withdrawDisableService":{"site":"villa"}}"#,
+            r#"{"applyForPermission":{"application":"app","site":"villa","permissions":[{"permission":"playback","devices":["cam-7","cam-8"],"validity":"4h"}]}}"#,
+            r#"{"acceptApplication":{"application":"app","permissions":[{"permission":"playback","devices":["cam-7"],"validity":"4h"}]}}"#,
+            r#"{"rejectApplication":{"application":"app"}}"#,
+            r#"{"withdrawApplication":{"application":"app"}}"#,
+            r#"{"grantPermission":{"grant":"g","company":"acme","permission":"configure","device":"cam-7","validity":"1h"}}"#,
+            r#"{"withdrawGrant":{"grant":"g"}}"#,
+            r#"{"releaseGrant":{"grant":"g"}}"#,
+            r#"{"openResetTicket":{"ticket":"t","device":"cam-7","mode":"offSite"}}"#,
+            r#"{"rejectResetTicket":{"ticket":"t"}}"#,
+            r#"{"withdrawResetTicket":{"ticket":"t"}}"#,
+            r#"{"completeResetTicket":{"ticket":"t","password":"Xk3!vbn4","sameLan":{"device":"cam-7","attestedBy":"platform","observedAt":"2026-03-01T12:00:00Z","peer":"ownerPhone"}}}"#,
+            r#"{"confirmReset":{"ticket":"t","outcome":"done"}}"#,
+        ];
+        let hex = |digest: Hash| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let written: Vec<String> = commands
+            .iter()
+            .map(|command| {
+                let submission =
+                    Submission::new(r#"EndUser::"olga""#.parse().unwrap(), read(command).unwrap());
+                format!("{}\n{}", submission.body(), hex(submission.digest()))
+            })
+            .collect();
+        assert_eq!(written.len(), Command::NAMES.len());
+        insta::assert_snapshot!(written.join("\n"));
     }
 }

@@ -75,6 +75,13 @@ impl Directory {
         self.revision
     }
 
+    /// How many things it holds.
+    pub(crate) fn size(&self) -> usize {
+        let people = self.companies.len() + self.end_users.len() + self.installers.len();
+        let asked = self.invites.len() + self.applications.len() + self.tickets.len();
+        people + asked + self.sites.len() + self.devices.len() + self.grants.len()
+    }
+
     /// Whether the company is registered. O(1), as every look-up here.
     #[must_use]
     pub fn has_company(&self, company: &str) -> bool {

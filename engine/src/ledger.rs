@@ -8,6 +8,7 @@ mod memory;
 
 pub use memory::MemoryLedger;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -99,8 +100,8 @@ pub struct Attempt {
     pub digest: Hash,
     /// Who tried.
     pub principal: Principal,
-    /// The body, without secrets.
-    pub body: Value,
+    /// The body as JSON text, without secrets.
+    pub body: Arc<str>,
     /// The answer.
     pub outcome: Outcome,
 }
@@ -320,13 +321,23 @@ pub trait Ledger: Send + Sync {
     fn save_snapshot(&self, revision: Revision, bytes: Vec<u8>) -> Result<(), LedgerError>;
 }
 
+/// What a body asks for, as JSON.
+///
+/// # Errors
+/// When it is no JSON.
+pub fn command_of(body: &str) -> serde_json::Result<Value> {
+    let body: Value = serde_json::from_str(body)?;
+    Ok(body.get("do").cloned().unwrap_or_default())
+}
+
 /// Whether an attempt counts as a failed completion of a ticket, and of which.
 #[must_use]
-pub fn failed_completion(attempt: &Attempt) -> Option<&str> {
+pub fn failed_completion(attempt: &Attempt) -> Option<String> {
     use crate::refusal::RefusalCode::{LanNotAttested, WeakPassword};
     match &attempt.outcome {
         Outcome::Refused(refusal) if matches!(refusal.code, WeakPassword | LanNotAttested) => {
-            attempt.body.pointer("/do/completeResetTicket/ticket")?.as_str()
+            let command = command_of(&attempt.body).ok()?;
+            command.pointer("/completeResetTicket/ticket")?.as_str().map(str::to_owned)
         }
         Outcome::Refused(_) | Outcome::Done { .. } => None,
     }

@@ -21,10 +21,10 @@ use crate::witness::Witness;
 const LOOK_AFTER: usize = 128;
 
 /// From how many pages in the log on they are moved into the database.
-const CHECKPOINT_AT: i64 = 1_000;
+const CHECKPOINT_AT: i64 = 8_000;
 
 /// From how many pages on the log is to start again, lest it grow without end under steady readers.
-const TRUNCATE_AT: i64 = 16 * CHECKPOINT_AT;
+const TRUNCATE_AT: i64 = 2 * CHECKPOINT_AT;
 
 /// What one needs to write.
 #[derive(Debug)]

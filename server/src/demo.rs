@@ -98,7 +98,7 @@ fn parse(text: &str) -> Result<Step, Failure> {
 fn asked(ask: &Ask) -> Value {
     let as_json = |value: Result<Value, serde_json::Error>| value.unwrap_or_default();
     match ask {
-        Ask::Do(submission) => submission.body(),
+        Ask::Do(submission) => as_json(serde_json::to_value(submission)),
         Ask::Check(request) => serde_json::json!({ "check": as_json(serde_json::to_value(request)) }),
         Ask::Show(request) => serde_json::json!({ "show": as_json(serde_json::to_value(request)) }),
         Ask::List(request) => serde_json::json!({ "list": as_json(serde_json::to_value(request)) }),

@@ -1,15 +1,15 @@
 //! Who decides. Whoever brings a command while nobody decides, decides everything that waits by then;
 //! the others sleep until their answers are durable, and are woken once.
 //!
-//! What was decided together is written together. While that is written, the next decides what came
-//! meanwhile, and what comes until it can be written itself.
+//! What was decided together is written together. While it is written, the next decides what comes
+//! meanwhile: two halves of the callers take turns at deciding and at writing. Where writing takes so long
+//! that the next would only wait for it, all go together instead, so that one fsync is for all.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{Thread, current, park, yield_now};
-
-use serde_json::Value;
+use std::thread::{Thread, current, park, park_timeout};
+use std::time::Duration;
 
 use super::EngineError;
 use crate::command::Submission;
@@ -21,16 +21,22 @@ use crate::refusal::Refusal;
 /// How many commands are decided together at most.
 const BATCH: usize = 256;
 
-/// How often others are let run, without any of them bringing a command, before a batch is written.
-const PATIENCE: usize = 64;
+/// How many commands are worth waking somebody who waits for more of them.
+const LOT: usize = 8;
 
-/// How often at most, those who are still being told included.
-const LONGEST: usize = 16 * 1024;
+/// How long somebody who could write waits for another command.
+const PATIENCE: Duration = Duration::from_micros(100);
+
+/// For how long somebody waits, with nothing to decide, until they can write: longer is slow.
+const SLOW: Duration = Duration::from_millis(1);
+
+/// How many times all go together before two halves are tried again.
+const TOGETHER: usize = 32;
 
 /// A command on its way to a decision.
 pub(super) struct Job {
     pub(super) submission: Submission,
-    pub(super) body: Value,
+    pub(super) body: Arc<str>,
     pub(super) digest: Hash,
     /// Why it is refused whatever is decided: its id is not its own.
     pub(super) clash: Option<Refusal>,
@@ -67,19 +73,45 @@ impl Seat {
 #[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// Held while a batch is written.
-    writing: Mutex<()>,
-    /// How many commands were written together the last time,
-    last: AtomicUsize,
-    /// and how many of their callers are still to be told.
-    untold: AtomicUsize,
+    /// How many callers there are, those included who were told and have not gone yet.
+    present: AtomicUsize,
 }
 
 #[derive(Default)]
 struct State {
     /// INVARIANT: who is in here waits, and will decide when woken while nobody else does.
     waiting: VecDeque<(Job, Arc<Seat>)>,
-    deciding: bool,
+    decider: Option<Decider>,
+    /// Whether somebody has the right to write.
+    writing: bool,
+    /// How many commands were written together the last time.
+    last: usize,
+    /// How many batches in a row waited long to be written.
+    slow: usize,
+    /// How many batches are still to be everybody's.
+    together: usize,
+}
+
+/// Who decides.
+struct Decider {
+    thread: Thread,
+    /// For how many commands they are to be woken; `None`: they are awake.
+    sleeps_until: Option<usize>,
+}
+
+impl State {
+    /// Who is to be woken now that so many commands wait.
+    fn to_wake(&self) -> Option<Thread> {
+        let decider = self.decider.as_ref()?;
+        let enough = decider.sleeps_until.is_some_and(|until| self.waiting.len() >= until);
+        enough.then(|| decider.thread.clone())
+    }
+
+    /// How many commands of `present` callers are to be written together.
+    fn enough(&self, present: usize) -> usize {
+        let enough = if self.together > 0 { present.max(self.last) } else { present.div_ceil(2) };
+        enough.min(BATCH)
+    }
 }
 
 impl Queue {
@@ -90,11 +122,20 @@ impl Queue {
 
     /// Waits for what came of a command. The caller that finds nobody deciding has `conduct` deal with
     /// all that wait, its own command among them.
-    pub(super) fn through(&self, job: Job, conduct: impl Fn(Vec<Job>, &mut Turn<'_>) -> Vec<Told>) -> Told {
+    pub(super) fn through(&self, job: Job, conduct: impl Fn(Vec<Job>, Turn<'_>)) -> Told {
+        self.present.fetch_add(1, Ordering::Relaxed);
         let seat = Arc::new(Seat { thread: current(), told: Mutex::new(None) });
-        self.lock().waiting.push_back((job, seat.clone()));
+        let to_wake = {
+            let mut state = self.lock();
+            state.waiting.push_back((job, seat.clone()));
+            state.to_wake()
+        };
+        if let Some(decider) = to_wake {
+            decider.unpark();
+        }
         loop {
             if let Some(told) = seat.lock().take() {
+                self.present.fetch_sub(1, Ordering::Relaxed);
                 return told;
             }
             let Some(jobs) = self.take(&seat) else {
@@ -102,9 +143,7 @@ impl Queue {
                 continue;
             };
             let (jobs, seats) = jobs.into_iter().unzip();
-            let mut turn = Turn { queue: self, seats, deciding: true, writing: None, untold: 0, wanted: 0 };
-            let all = conduct(jobs, &mut turn);
-            turn.tell(all);
+            conduct(jobs, Turn { queue: self, seats, deciding: true, writing: false, slow: false });
         }
     }
 
@@ -112,10 +151,10 @@ impl Queue {
     /// is at work is not in the queue, and need not be woken.
     fn take(&self, taker: &Arc<Seat>) -> Option<Vec<(Job, Arc<Seat>)>> {
         let mut state = self.lock();
-        if state.deciding || state.waiting.is_empty() {
+        if state.decider.is_some() || state.waiting.is_empty() {
             return None;
         }
-        state.deciding = true;
+        state.decider = Some(Decider { thread: current(), sleeps_until: None });
         let batch = state.waiting.len().min(BATCH);
         let own = state.waiting.iter().position(|(_, seat)| Arc::ptr_eq(seat, taker));
         if let Some(own) = own.filter(|own| *own >= batch) {
@@ -131,51 +170,83 @@ pub(super) struct Turn<'a> {
     queue: &'a Queue,
     seats: Vec<Arc<Seat>>,
     deciding: bool,
-    writing: Option<MutexGuard<'a, ()>>,
-    /// How many of the seats the queue counts as still to be told.
-    untold: usize,
-    /// How many commands are worth waiting for.
-    wanted: usize,
+    writing: bool,
+    /// Whether it waited long to write.
+    slow: bool,
 }
 
 impl Turn<'_> {
-    /// Waits until what was decided before is written.
-    pub(super) fn wait_to_write(&mut self) {
-        self.writing = Some(self.queue.writing.lock().unwrap_or_else(PoisonError::into_inner));
-        // Who is not told yet cannot be among these; who was told may be.
-        let coming = self.seats.len() + self.queue.untold.load(Ordering::Relaxed);
-        self.wanted = coming.max(self.queue.last.load(Ordering::Relaxed));
+    /// What came meanwhile, to be decided as well; `None`: it is time to write, and nobody else does.
+    pub(super) fn late(&mut self) -> Option<Vec<Job>> {
+        let mut state = self.queue.lock();
+        let mut patient = true;
+        loop {
+            if !state.writing {
+                (state.writing, self.writing) = (true, true);
+            }
+            let room =
+                if self.writing { state.enough(self.queue.present.load(Ordering::Relaxed)) } else { BATCH };
+            let more = room.saturating_sub(self.seats.len());
+            let waiting = state.waiting.len();
+            if waiting >= more.min(LOT) || !patient {
+                if more > 0 && waiting > 0 {
+                    let (jobs, seats): (Vec<_>, Vec<_>) = state.waiting.drain(..waiting.min(more)).unzip();
+                    self.seats.extend(seats);
+                    return Some(jobs);
+                }
+                if self.writing {
+                    return None;
+                }
+            }
+            let until = if more > 0 { more.min(LOT) } else { usize::MAX };
+            state = self.sleep(state, until);
+            if state.waiting.len() == waiting && (self.writing || state.writing) {
+                self.slow |= !self.writing;
+                patient = false;
+            }
+        }
     }
 
-    /// What came meanwhile. Whoever is just told their answers is likely to come again, and one fsync for
-    /// all is better than two: they are given a chance to run. `None`: it is time to write.
-    pub(super) fn late(&mut self) -> Option<Vec<Job>> {
-        let mut fruitless = 0;
-        for _ in 0..LONGEST {
-            let (jobs, seats): (Vec<_>, Vec<_>) = {
-                let mut state = self.queue.lock();
-                let more = state.waiting.len().min(BATCH.saturating_sub(self.seats.len()));
-                state.waiting.drain(..more).unzip()
-            };
-            self.seats.extend(seats);
-            if !jobs.is_empty() {
-                return Some(jobs);
+    /// Sleeps until so many commands wait, or somebody has written, or patience is at its end.
+    fn sleep<'a>(&self, mut state: MutexGuard<'a, State>, until: usize) -> MutexGuard<'a, State>
+    where
+        Self: 'a,
+    {
+        fn say(state: &mut State, until: Option<usize>) {
+            if let Some(decider) = &mut state.decider {
+                decider.sleeps_until = until;
             }
-            fruitless += usize::from(self.queue.untold.load(Ordering::Relaxed) == 0);
-            if fruitless > PATIENCE || self.seats.len() >= self.wanted.min(BATCH) {
-                break;
-            }
-            yield_now();
         }
-        None
+        let queue = self.queue;
+        say(&mut state, Some(until));
+        drop(state);
+        park_timeout(if self.writing { PATIENCE } else { SLOW });
+        let mut state = queue.lock();
+        say(&mut state, None);
+        state
     }
 
     /// Everything is written: the next may write.
     pub(super) fn written(&mut self) {
-        self.untold = self.seats.len();
-        self.queue.untold.fetch_add(self.untold, Ordering::Relaxed);
-        self.queue.last.store(self.seats.len(), Ordering::Relaxed);
-        self.writing = None;
+        self.writing = false;
+        let next = {
+            let mut state = self.queue.lock();
+            state.writing = false;
+            state.last = self.seats.len();
+            state.together = state.together.saturating_sub(1);
+            state.slow = if self.slow { state.slow + 1 } else { 0 };
+            if state.slow > 1 {
+                state.together = TOGETHER;
+            }
+            state
+                .decider
+                .as_ref()
+                .filter(|decider| decider.sleeps_until.is_some())
+                .map(|decider| decider.thread.clone())
+        };
+        if let Some(next) = next {
+            next.unpark();
+        }
     }
 
     /// Everything is decided: the next may decide.
@@ -183,7 +254,7 @@ impl Turn<'_> {
         self.deciding = false;
         let next = {
             let mut state = self.queue.lock();
-            state.deciding = false;
+            state.decider = None;
             state.waiting.front().map(|(_, seat)| seat.clone())
         };
         if let Some(next) = next {
@@ -191,12 +262,9 @@ impl Turn<'_> {
         }
     }
 
-    fn tell(mut self, all: Vec<Told>) {
+    /// Answers everybody.
+    pub(super) fn tell(mut self, all: Vec<Told>) {
         for (seat, told) in self.seats.drain(..all.len()).zip(all) {
-            if self.untold > 0 {
-                self.untold -= 1;
-                self.queue.untold.fetch_sub(1, Ordering::Relaxed);
-            }
             seat.tell(told);
         }
     }
@@ -204,7 +272,9 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.queue.untold.fetch_sub(self.untold, Ordering::Relaxed);
+        if self.writing {
+            self.written();
+        }
         if self.deciding {
             self.let_next_decide();
         }
@@ -218,7 +288,7 @@ impl Drop for Turn<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
-    use std::thread;
+    use std::thread::{self, yield_now};
 
     use super::*;
     use crate::command::Command;
@@ -226,7 +296,7 @@ mod tests {
     fn job(number: u8) -> Job {
         let command = Command::RegisterCompany { company: format!("c-{number}").parse().unwrap() };
         let submission = Submission::new(r#"Operator::"root""#.parse().unwrap(), command);
-        let (body, digest) = (submission.body(), submission.digest());
+        let (body, digest) = (submission.body().into(), submission.digest());
         Job { submission, body, digest, clash: None, now: Timestamp::MIN }
     }
 
@@ -236,10 +306,10 @@ mod tests {
     }
 
     /// Has the first caller be at its deciding while so many others come.
-    fn crowd(others: u8, conduct: impl Fn(Vec<Job>, &mut Turn<'_>) -> Vec<Told> + Sync) -> Vec<bool> {
+    fn crowd(others: u8, conduct: impl Fn(Vec<Job>, Turn<'_>) + Sync) -> Vec<bool> {
         let queue = Queue::default();
         let (begun, go) = (Barrier::new(2), Barrier::new(2));
-        let first = |jobs, turn: &mut Turn<'_>| {
+        let first = |jobs, turn: Turn<'_>| {
             begun.wait();
             go.wait();
             conduct(jobs, turn)
@@ -268,28 +338,76 @@ mod tests {
     #[test]
     fn what_came_while_others_were_decided_is_decided_together() {
         let batches = Mutex::new(Vec::new());
-        let answered = crowd(20, |jobs, turn| {
+        let answered = crowd(20, |jobs, mut turn| {
             batches.lock().unwrap().push(jobs.len());
             turn.let_next_decide();
-            jobs.iter().map(|_| done()).collect()
+            turn.tell(jobs.iter().map(|_| done()).collect());
         });
         assert_eq!(answered, [true; 21]);
         assert_eq!(*batches.lock().unwrap(), [1, 20]);
     }
 
+    /// Decides and writes as the engine does; the sizes of the batches go into `batches`.
+    fn whole(mut jobs: Vec<Job>, mut turn: Turn<'_>, batches: &Mutex<Vec<usize>>) {
+        while let Some(late) = turn.late() {
+            jobs.extend(late);
+        }
+        turn.let_next_decide();
+        batches.lock().unwrap().push(jobs.len());
+        turn.written();
+        turn.tell(jobs.iter().map(|_| done()).collect());
+    }
+
     #[test]
-    fn what_comes_until_it_can_be_written_joins_in() {
-        let answered = crowd(20, |mut jobs, turn| {
-            turn.wait_to_write();
+    fn half_of_those_who_are_there_are_written_together() {
+        let batches = Mutex::new(Vec::new());
+        let answered = crowd(20, |jobs, turn| whole(jobs, turn, &batches));
+        assert_eq!(answered, [true; 21]);
+        let batches = batches.into_inner().unwrap();
+        assert_eq!((batches.first(), batches.iter().sum()), (Some(&11), 21), "{batches:?}");
+    }
+
+    #[test]
+    fn what_comes_while_another_writes_joins_in() {
+        let (queue, decided, batches) = (Queue::default(), AtomicUsize::new(0), Mutex::new(Vec::new()));
+        queue.lock().writing = true;
+        let conduct = |mut jobs: Vec<Job>, mut turn: Turn<'_>| {
+            decided.fetch_add(jobs.len(), Ordering::Relaxed);
             while let Some(late) = turn.late() {
+                decided.fetch_add(late.len(), Ordering::Relaxed);
                 jobs.extend(late);
             }
-            turn.let_next_decide();
-            turn.written();
-            assert_eq!(jobs.len(), 21);
-            jobs.iter().map(|_| done()).collect()
+            whole(jobs, turn, &batches);
+        };
+        thread::scope(|scope| {
+            for number in 0..20 {
+                let (queue, conduct) = (&queue, &conduct);
+                scope.spawn(move || queue.through(job(number), conduct).is_ok());
+            }
+            while decided.load(Ordering::Relaxed) < 20 {
+                yield_now();
+            }
+            let mut state = queue.lock();
+            state.writing = false;
+            state.decider.as_ref().unwrap().thread.unpark();
         });
-        assert_eq!(answered, [true; 21]);
+        assert_eq!(*batches.lock().unwrap(), [20]);
+    }
+
+    #[test]
+    fn where_writing_is_slow_all_go_together() {
+        let queue = Queue::default();
+        let turn = |slow| {
+            let seats =
+                (0..64).map(|_| Arc::new(Seat { thread: current(), told: Mutex::new(None) })).collect();
+            Turn { queue: &queue, seats, deciding: false, writing: true, slow }.written();
+            queue.lock().enough(64)
+        };
+        assert_eq!([turn(true), turn(false), turn(true), turn(true)], [32, 32, 32, 64]);
+        assert_eq!(queue.lock().enough(1), 64, "those who come again are waited for");
+        assert_eq!(queue.lock().enough(1_000), BATCH);
+        let halves_again = (0..TOGETHER).find(|_| turn(false) == 32);
+        assert_eq!(halves_again, Some(TOGETHER - 1));
     }
 
     #[test]
@@ -307,14 +425,14 @@ mod tests {
 
     #[test]
     fn one_who_panics_leaves_nobody_waiting() {
-        let answered = crowd(20, |jobs, _| {
+        let answered = crowd(20, |jobs, turn| {
             assert_ne!(jobs.len(), 1, "the first one fails");
-            jobs.iter().map(|_| done()).collect()
+            turn.tell(jobs.iter().map(|_| done()).collect());
         });
         assert_eq!(answered.iter().filter(|answered| **answered).count(), 20);
-        let answered = crowd(3, |_, turn| {
+        let answered = crowd(3, |_, mut turn| {
             while turn.late().is_some() {}
-            unreachable!("all fail together")
+            unreachable!("whoever is to write fails")
         });
         assert_eq!(answered, [false; 4]);
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::queue::{Job, Settled, Told, Turn};
+use super::queue::{Job, Settled, Turn};
 use super::{Answer, Engine, EngineError};
 use crate::command::{Submission, digest};
 use crate::decide::{Decided, Effect, decide, overdue};
@@ -20,7 +20,8 @@ use crate::refusal::{Refusal, RefusalCode};
 /// Records that are read at once when catching up.
 const PAGE: usize = 4096;
 
-/// Records after which a new snapshot is saved.
+/// Records after which a new snapshot is saved, unless the directory holds more things than that: then
+/// after as many, so that saving costs each record the same however much there is.
 const SNAPSHOT_EVERY: Revision = 50_000;
 
 /// What the next command is decided on. It runs ahead of what is durable by what is under way.
@@ -143,7 +144,7 @@ impl Engine {
     pub fn submit(&self, submission: &Submission, now: Timestamp) -> Result<Answer, EngineError> {
         // A command that is repeated tells the time as well as any other.
         let now = self.latch(now);
-        let body = submission.body();
+        let body: Arc<str> = submission.body().into();
         let digest = digest(&body);
         let id = submission.id.as_ref().filter(|id| id.is_chosen());
         let _claim = id.map(|id| self.inner.under_way.claim(id));
@@ -201,7 +202,7 @@ impl Engine {
     }
 
     /// Decides commands on the tip, one after the other, and has them written together.
-    fn conduct(&self, jobs: Vec<Job>, turn: &mut Turn<'_>) -> Vec<Told> {
+    fn conduct(&self, jobs: Vec<Job>, mut turn: Turn<'_>) {
         let mut sent = Vec::with_capacity(jobs.len());
         let decide = |jobs: Vec<Job>, sent: &mut Vec<_>| {
             let mut tip = self.lock();
@@ -210,7 +211,6 @@ impl Engine {
             tip.reached()
         };
         let mut reached = decide(jobs, &mut sent);
-        turn.wait_to_write();
         while let Some(late) = turn.late() {
             reached = decide(late, &mut sent);
         }
@@ -222,15 +222,18 @@ impl Engine {
         turn.written();
         let last = written.iter().flatten().filter_map(|(written, ..)| written.as_ref().ok()).next_back();
         let whole = written.iter().all(|sent| matches!(sent, Ok((Ok(_), ..))));
-        if let Err(error) = self.settle(last, whole, reached) {
-            return written.iter().map(|_| Err(error.clone())).collect();
-        }
+        let before = match self.settle(last, whole, reached) {
+            Ok(before) => before,
+            Err(error) => return turn.tell(written.iter().map(|_| Err(error.clone())).collect()),
+        };
         let told = |(written, outcome, effect): (Result<Appended, _>, _, _)| Settled {
             outcome,
             effect,
             written: written.map(|appended| appended.command_id),
         };
-        written.into_iter().map(|sent| sent.map(told)).collect()
+        turn.tell(written.into_iter().map(|sent| sent.map(told)).collect());
+        // Freeing what no reader sees any more takes time, which nobody has to wait for.
+        drop(before);
     }
 
     fn lock(&self) -> MutexGuard<'_, Tip> {
@@ -317,14 +320,18 @@ impl Engine {
     }
 
     /// Has readers see what became durable, up to `last`. When the tip ran ahead to what did not, and so not
-    /// the whole of what was sent did, it goes back.
-    fn settle(&self, last: Option<&Appended>, whole: bool, reached: Reached) -> Result<(), EngineError> {
+    /// the whole of what was sent did, it goes back. The answer is what readers saw before, if it is at hand.
+    fn settle(
+        &self,
+        last: Option<&Appended>,
+        whole: bool,
+        reached: Reached,
+    ) -> Result<Option<Arc<Directory>>, EngineError> {
         if let Some(last) = last {
             self.latch(last.at);
         }
         if whole {
-            self.publish(reached.directory);
-            return Ok(());
+            return Ok(Some(self.publish(reached.directory)));
         }
         let mut tip = self.lock();
         if tip.generation == reached.generation {
@@ -332,7 +339,7 @@ impl Engine {
         } else {
             self.catch_up()?;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Throws away what the tip ran ahead, and catches up with the ledger.
@@ -356,9 +363,12 @@ impl Engine {
     /// Saves a snapshot once in a while. Whoever brings it about pays for it; a failure costs the next
     /// opening some time, and nothing else.
     fn snapshot_if_due(&self) {
-        let revision = self.inner.published.load().revision();
+        let (revision, size) = {
+            let published = self.inner.published.load();
+            (published.revision(), published.size() as Revision)
+        };
         let last = self.inner.snapshot.load(Ordering::Relaxed);
-        if revision >= last.saturating_add(SNAPSHOT_EVERY)
+        if revision >= last.saturating_add(SNAPSHOT_EVERY.max(size))
             && self
                 .inner
                 .snapshot
@@ -369,12 +379,13 @@ impl Engine {
         }
     }
 
-    /// Shows a durable directory to the readers, unless they see a later one already.
-    fn publish(&self, directory: Directory) {
+    /// Shows a durable directory to the readers, unless they see a later one already. The answer is what
+    /// they saw before.
+    fn publish(&self, directory: Directory) -> Arc<Directory> {
         let directory = Arc::new(directory);
         self.inner.published.rcu(|published| {
             if published.revision() < directory.revision() { directory.clone() } else { published.clone() }
-        });
+        })
     }
 }
 

@@ -1,9 +1,11 @@
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
 
 use super::{
     Answered, AppendError, Appended, AuditEntry, Commit, Entry, Head, Ledger, LedgerError, Mark, Record,
-    failed_completion, seal,
+    command_of, failed_completion, seal,
 };
 use crate::directory::Revision;
 use crate::domain::{CommandId, TicketId, Timestamp};
@@ -21,10 +23,24 @@ struct Inner {
     /// The mark of the entry that made the head's revision.
     last: Option<Mark>,
     records: Vec<Record>,
-    audit: Vec<AuditEntry>,
+    audit: Vec<Line>,
     answers: HashMap<CommandId, Answered>,
     failures: HashMap<String, u64>,
     snapshot: Option<Vec<u8>>,
+}
+
+/// A line of the audit trail, and the body that says what was asked for.
+#[derive(Debug, Clone)]
+struct Line {
+    entry: AuditEntry,
+    body: Arc<str>,
+}
+
+impl Line {
+    fn read(self) -> Result<AuditEntry, LedgerError> {
+        let command = command_of(&self.body).map_err(|error| LedgerError::damaged(error.to_string()))?;
+        Ok(AuditEntry { command, ..self.entry })
+    }
 }
 
 impl Default for Inner {
@@ -81,20 +97,21 @@ impl Inner {
             let number = self.audit.len() as u64 + 1;
             let id = attempt.id.clone().unwrap_or_else(|| CommandId::engine_made(number));
             if let Some(ticket) = failed_completion(&attempt) {
-                *self.failures.entry(ticket.to_owned()).or_default() += 1;
+                *self.failures.entry(ticket).or_default() += 1;
             }
             if attempt.binds {
                 let answered = Answered { digest: attempt.digest, outcome: attempt.outcome.clone() };
                 self.answers.insert(id.clone(), answered);
             }
-            self.audit.push(AuditEntry {
+            let entry = AuditEntry {
                 number,
                 at,
                 id: id.clone(),
                 principal: attempt.principal,
-                command: attempt.body.get("do").cloned().unwrap_or_default(),
+                command: Value::Null,
                 outcome: attempt.outcome,
-            });
+            };
+            self.audit.push(Line { entry, body: attempt.body });
             id
         });
         Ok(Appended { head: self.head, at, command_id })
@@ -137,7 +154,7 @@ impl Ledger for MemoryLedger {
     }
 
     fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, LedgerError> {
-        Ok(page(&self.lock().audit, after, limit))
+        page(&self.lock().audit, after, limit).into_iter().map(Line::read).collect()
     }
 
     fn failed_completions(&self, ticket: &TicketId) -> Result<u64, LedgerError> {

@@ -1,7 +1,8 @@
+use std::sync::Arc;
+
 use consentry::domain::Timestamp;
-use consentry::ledger::{Answered, AuditEntry, FORMAT, Hash};
+use consentry::ledger::{Answered, AuditEntry, FORMAT, Hash, command_of};
 use rusqlite::Row;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{Link, number};
@@ -18,7 +19,7 @@ pub(crate) struct Line {
     pub(crate) binds: i64,
     pub(crate) digest: Hash,
     pub(crate) principal: String,
-    pub(crate) body: String,
+    pub(crate) body: Arc<str>,
     pub(crate) outcome: String,
     pub(crate) failed_ticket: Option<String>,
     pub(crate) hash: Hash,
@@ -81,13 +82,12 @@ impl Line {
 
     pub(crate) fn into_entry(self) -> Result<AuditEntry, Fault> {
         let number = self.number;
-        let body: Value = parsed(number, serde_json::from_str(&self.body))?;
         Ok(AuditEntry {
             number,
             at: Timestamp::from_millis(self.at),
             id: parsed(number, self.command_id.parse())?,
             principal: parsed(number, self.principal.parse())?,
-            command: body.get("do").cloned().unwrap_or_default(),
+            command: parsed(number, command_of(&self.body))?,
             outcome: parsed(number, serde_json::from_str(&self.outcome))?,
         })
     }

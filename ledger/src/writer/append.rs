@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use consentry::domain::{CommandId, Timestamp};
 use consentry::ledger::{
     AppendError, Appended, Attempt, Entry, Hash, Head, LedgerError, failed_completion, seal,
 };
-use rusqlite::{CachedStatement, Connection, params};
+use rusqlite::{CachedStatement, Connection, ffi, params};
 use serde_json::to_string;
 
 use crate::chain::{Line, Link as _, key};
@@ -25,7 +27,7 @@ struct PreparedAttempt {
     binds: bool,
     digest: Hash,
     principal: String,
-    body: String,
+    body: Arc<str>,
     outcome: String,
     failed_ticket: Option<String>,
 }
@@ -45,9 +47,9 @@ impl Prepared {
 impl PreparedAttempt {
     fn new(attempt: Attempt) -> Result<Self, serde_json::Error> {
         Ok(Self {
-            failed_ticket: failed_completion(&attempt).map(str::to_owned),
+            failed_ticket: failed_completion(&attempt),
             principal: attempt.principal.to_string(),
-            body: to_string(&attempt.body)?,
+            body: attempt.body,
             outcome: to_string(&attempt.outcome)?,
             id: attempt.id,
             binds: attempt.binds,
@@ -75,7 +77,6 @@ impl PreparedAttempt {
 pub(super) struct Statements<'a> {
     connection: &'a Connection,
     epoch: &'a str,
-    bound: CachedStatement<'a>,
     record: CachedStatement<'a>,
     line: CachedStatement<'a>,
 }
@@ -87,7 +88,6 @@ impl<'a> Statements<'a> {
         Ok(Self {
             connection,
             epoch,
-            bound: connection.prepare_cached("SELECT 1 FROM audit WHERE command_id = ?1 AND binds = 1")?,
             record: connection.prepare_cached(
                 "INSERT INTO records (revision, at, payload, hash) VALUES (?1, ?2, ?3, ?4)",
             )?,
@@ -115,20 +115,18 @@ impl<'a> Statements<'a> {
             let id = attempt.id.take().unwrap_or_else(|| CommandId::engine_made(number));
             (attempt, id)
         });
-        if let Some((attempt, id)) = &attempt
-            && attempt.binds
-            && self.bound.exists([id.as_str()])?
-        {
-            return conflict;
-        }
         let at = entry.at.max(tail.head.time);
+        let command_id = attempt.as_ref().map(|(_, id)| id.clone());
+        if let Some((attempt, id)) = attempt {
+            // Before the record: a line that the id keeps out leaves nothing behind.
+            match self.append_line(tail, at, attempt.into_line(number, at, &id)) {
+                Err(error) if is_bound(&error) => return conflict,
+                line => line?,
+            }
+        }
         if let Some(payload) = payload {
             self.append_record(tail, at, &payload)?;
             tail.last = Some(entry.mark);
-        }
-        let command_id = attempt.as_ref().map(|(_, id)| id.clone());
-        if let Some((attempt, id)) = attempt {
-            self.append_line(tail, at, attempt.into_line(number, at, &id))?;
         }
         Ok(Ok(Appended { head: tail.head, at, command_id }))
     }
@@ -160,4 +158,9 @@ impl<'a> Statements<'a> {
         tail.line_hash = line.hash;
         Ok(())
     }
+}
+
+/// Whether a line was kept out because its command's id was bound before.
+fn is_bound(error: &rusqlite::Error) -> bool {
+    error.sqlite_extended_error_code() == Some(ffi::SQLITE_CONSTRAINT_UNIQUE)
 }

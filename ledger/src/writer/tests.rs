@@ -30,7 +30,7 @@ fn registered(expected: u64, company: &str, id: Option<&str>) -> Entry {
         binds: true,
         digest: [7; 32],
         principal: r#"Operator::"olga""#.parse().unwrap(),
-        body: json!({ "do": { "registerCompany": { "company": company } } }),
+        body: json!({ "do": { "registerCompany": { "company": company } } }).to_string().into(),
         outcome: Outcome::Done {
             revision: expected + 1,
             events: Vec::new(),

@@ -41,7 +41,7 @@ fn attempt(id: Option<&str>, body: Value, outcome: Outcome) -> Attempt {
         binds: true,
         digest: [7; 32],
         principal: r#"Operator::"olga""#.parse().unwrap(),
-        body,
+        body: body.to_string().into(),
         outcome,
     }
 }
