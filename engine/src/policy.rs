@@ -1,13 +1,15 @@
 //! Cedar: loading policies, the entities that a question touches, and the answer.
 //!
-//! Every question is asked on a slice: the few entities that it touches, complete in the sense that
+//! Every question to Cedar is asked on a slice: the few entities that it touches, complete in the sense that
 //! whatever a validated policy can reach from principal, resource and context is in it. Any policy
-//! that errors means deny; Cedar alone would skip it, a `forbid` too.
+//! that errors means deny; Cedar alone would skip it, a `forbid` too. What commands ask is answered by
+//! programs over the directory where these can say the policies, and by Cedar otherwise.
 
 mod authorize;
 pub mod cases;
 mod evaluate;
 mod load;
+mod program;
 mod sight;
 mod slice;
 
@@ -20,6 +22,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cedar_policy::{Authorizer as CedarAuthorizer, Entity, EntityUid, PolicySet, Schema};
+use program::Program;
 
 /// A validated set of policies. Cloning it is O(1); a set is replaced whole or not at all.
 #[derive(Debug, Clone)]
@@ -48,6 +51,8 @@ struct Environment {
     /// The action with the groups that it is in; none when it is in none.
     action_entities: Vec<Entity>,
     policies: PolicySet,
+    /// The same as programs, sorted by id, if programs can say it.
+    programs: Option<Vec<Program>>,
     /// What these look at.
     hints: Hints,
     /// Whether a `forbid` among them looks at the time by itself.

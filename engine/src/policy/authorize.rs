@@ -2,9 +2,9 @@
 
 use cedar_policy::{Context, Decision, RestrictedExpression};
 
-use super::Policies;
 use super::evaluate::{Verdict, datetime};
 use super::slice::{Built, Slice, SliceError, Slicer, Type, uid};
+use super::{Environment, Policies, program};
 use crate::decide::{Authorization, Authorizer, Fact, Question, Resource};
 use crate::directory::Directory;
 use crate::domain::Timestamp;
@@ -40,6 +40,25 @@ impl Policies {
         let Some(environment) = self.environment(types.0, question.action, types.1) else {
             return Ok(None);
         };
+        let programs = environment.programs.as_deref();
+        if let Some(verdict) = programs.and_then(|programs| program::ask(programs, directory, question)) {
+            debug_assert_eq!(
+                verdict,
+                self.ask_cedar(environment, directory, question, now).unwrap_or_default(),
+                "a program and Cedar disagree about {question:?}"
+            );
+            return Ok(verdict);
+        }
+        self.ask_cedar(environment, directory, question, now)
+    }
+
+    pub(super) fn ask_cedar(
+        &self,
+        environment: &Environment,
+        directory: &Directory,
+        question: &Question<'_>,
+        now: Timestamp,
+    ) -> Built<Option<Verdict>> {
         let mut slicer = Slicer::new(directory, &environment.hints, Some(&question.resource));
         let Some(principal) = slicer.principal(question.principal)? else {
             return Ok(None);
@@ -58,7 +77,7 @@ impl Policies {
     }
 }
 
-fn resource_type(resource: &Resource) -> Type {
+pub(super) fn resource_type(resource: &Resource) -> Type {
     match resource {
         Resource::Company(_) => Type::Company,
         Resource::EndUser(..) => Type::EndUser,

@@ -126,6 +126,7 @@ impl DenyReason {
 }
 
 /// What Cedar answered, before reasons.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) decision: Decision,
     pub(super) determining_policies: Vec<String>,

@@ -12,6 +12,7 @@ use cedar_policy::{
 use miette::Diagnostic;
 use sha2::{Digest as _, Sha256};
 
+use super::program::Program;
 use super::sight::{Hints, looks_at_the_time};
 use super::{Environment, Inner, Policies};
 use crate::command::Command;
@@ -282,6 +283,7 @@ fn version(schema: &PolicyFile, policies: &[PolicyFile]) -> String {
 /// A policy, and what was read off it.
 struct Known {
     policy: Policy,
+    json: serde_json::Value,
     hints: Hints,
     timed: bool,
 }
@@ -292,7 +294,7 @@ impl Known {
             let file = homes.get(&policy.id().to_string()).map_or("policies", |file| &file.name);
             one(file, format!("`{}` cannot be written as JSON: {error}", policy.id()))
         })?;
-        Ok(Self { hints: Hints::of(&json), timed: looks_at_the_time(&json), policy })
+        Ok(Self { hints: Hints::of(&json), timed: looks_at_the_time(&json), json, policy })
     }
 }
 
@@ -344,6 +346,7 @@ fn environments(
             },
             timed_forbid: timed(Effect::Forbid).next().is_some(),
             timed_permits: timed(Effect::Permit).map(|policy| policy.id().to_string()).collect(),
+            programs: programs(&matching),
             hints: Hints::together(matching.iter().map(|known| &known.hints)),
             policies: PolicySet::from_policies(matching.iter().map(|known| known.policy.clone()))
                 .map_err(|error| one("policies", error.to_string()))?,
@@ -351,4 +354,12 @@ fn environments(
         environments.entry(action.id().unescaped().to_owned()).or_default().push(environment);
     }
     Ok(environments)
+}
+
+/// The policies as programs; `None`: one of them is not for programs.
+fn programs(policies: &[&Known]) -> Option<Vec<Program>> {
+    let program = |known: &&Known| Program::new(known.policy.id().as_ref(), &known.json);
+    let mut programs: Vec<Program> = policies.iter().map(program).collect::<Option<_>>()?;
+    programs.sort_unstable_by(|one, other| one.id().cmp(other.id()));
+    Some(programs)
 }

@@ -68,6 +68,13 @@ macro_rules! types {
             pub(super) fn name(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name)),* }
             }
+
+            pub(super) fn named(name: &str) -> Option<Self> {
+                match name {
+                    $(stringify!($name) => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
         }
     };
 }

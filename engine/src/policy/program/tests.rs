@@ -1,0 +1,377 @@
+//! Programs beside Cedar: random policies, random questions, the same answers.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::*;
+use crate::command::Command;
+use crate::decide::{Fact, Resource};
+use crate::domain::{Principal, Timestamp};
+use crate::event::Event;
+use crate::policy::{Policies, PolicyFile, PolicySources};
+
+/// The directory after each of these: people and sites, an invite, a hand-over with what is asked for after it,
+/// an asker who goes and one of the same id who comes, a device and a site that do.
+const STORY: [&str; 8] = [
+    r#"[{"companyRegistered":{"company":"acme"}}, {"companyRegistered":{"company":"globex"}},
+        {"endUserRegistered":{"endUser":"olga","contacts":[{"email":"olga@example.com"},{"phone":"+39061"}]}},
+        {"endUserRegistered":{"endUser":"oscar","contacts":[{"phone":"+39062"}]}},
+        {"installerRegistered":{"installer":"ada","company":"acme","role":"admin","permissions":[],"contacts":[]}},
+        {"installerRegistered":{"installer":"ivan","company":"acme","role":"member",
+          "permissions":["manageAssignedSites","manageDevices"],"contacts":[{"phone":"+39062"}]}},
+        {"installerRegistered":{"installer":"gina","company":"globex","role":"member",
+          "permissions":["manageAllSites"],"contacts":[{"email":"gina@example.com"}]}},
+        {"siteCreated":{"site":"villa","company":"acme","kind":"normal"}},
+        {"siteCreated":{"site":"farm","company":"globex","kind":"rental"}},
+        {"deviceAdded":{"device":"cam-7","site":"villa","supportsPasswordReset":true}},
+        {"deviceAdded":{"device":"cam-8","site":"farm","supportsPasswordReset":false}},
+        {"siteAssigned":{"site":"villa","installer":"ivan"}}, {"siteAssigned":{"site":"farm","installer":"ivan"}}]"#,
+    r#"[{"ownerInvited":{"invite":"inv","site":"villa","asker":"ivan","contact":{"email":"olga@example.com"},
+          "entries":[],"disableService":true,"deadline":"2026-01-09T00:00:00Z"}}]"#,
+    r#"[{"inviteAccepted":{"invite":"inv","owner":"olga","disableService":true}},
+        {"grantMade":{"grant":"g","company":"acme","site":"villa","permission":"liveView",
+          "scope":{"device":"cam-7"},"until":"2026-01-09T00:00:00Z"}}]"#,
+    r#"[{"resetTicketOpened":{"ticket":"t","device":"cam-7","asker":"ivan","mode":"offSite",
+          "deadline":"2026-01-09T00:00:00Z"}},
+        {"permissionApplied":{"application":"app","site":"villa","asker":"ivan","entries":[],
+          "deadline":"2026-01-09T00:00:00Z"}}]"#,
+    r#"[{"installerRemoved":{"installer":"ivan"}}]"#,
+    r#"[{"installerRegistered":{"installer":"ivan","company":"globex","role":"admin","permissions":[],
+          "contacts":[]}}]"#,
+    r#"[{"deviceRemoved":{"device":"cam-7"}},
+        {"deviceAdded":{"device":"cam-7","site":"farm","supportsPasswordReset":true}}]"#,
+    r#"[{"siteDeleted":{"site":"villa"}}, {"siteCreated":{"site":"villa","company":"globex","kind":"rental"}},
+        {"siteAssigned":{"site":"villa","installer":"ada"}}]"#,
+];
+
+static DIRECTORIES: LazyLock<Vec<Directory>> = LazyLock::new(|| {
+    let mut directory = Directory::default();
+    let after = |(revision, events): (u64, &str)| {
+        let events: Vec<Event> = serde_json::from_str(events).unwrap();
+        directory.apply(revision, Timestamp::from_millis(0), &events).unwrap();
+        directory.clone()
+    };
+    (1..).zip(STORY).map(after).collect()
+});
+
+/// What can be said about one kind of question, by type.
+struct Words {
+    scope: &'static [&'static str],
+    texts: &'static [&'static str],
+    sets: &'static [&'static str],
+    entities: &'static [&'static [&'static str]],
+    truths: &'static [&'static str],
+}
+
+const INVITE: Words = Words {
+    scope: &[
+        r#"principal is Installer, action == Action::"withdrawInvite", resource is Invite"#,
+        r#"principal == Installer::"ivan", action in [Action::"withdrawInvite"], resource is Invite"#,
+        r#"principal in Company::"acme", action == Action::"withdrawInvite", resource is Invite"#,
+        r#"principal is Installer in Site::"villa", action == Action::"withdrawInvite", resource"#,
+        r#"principal is Installer, action == Action::"withdrawInvite", resource == Invite::"inv""#,
+    ],
+    texts: &[
+        "principal.role",
+        r#""admin""#,
+        "resource.contact",
+        r#""email:olga@example.com""#,
+        "resource.site.kind",
+        r#""rental""#,
+        r#""phone:+39062""#,
+    ],
+    sets: &[
+        "principal.permissions",
+        "principal.contacts",
+        "resource.askerContacts",
+        r#"["manageAllSites", "manageDevices"]"#,
+        r#"["phone:+39062"]"#,
+    ],
+    entities: &[
+        &["principal.company", "resource.company", "resource.site.company", r#"Company::"acme""#],
+        &["resource.site", r#"Site::"villa""#, r#"Site::"farm""#],
+        &["principal", r#"Installer::"ivan""#],
+    ],
+    truths: &[
+        "resource has asker",
+        "resource.site has owner",
+        "principal in resource.site",
+        r#"principal in Site::"farm""#,
+        r#"principal in Company::"acme""#,
+        r#"principal in [resource.site, Site::"farm"]"#,
+        "resource.site.disableServiceAccepted",
+        "resource has asker && resource.asker == principal",
+        r#"resource has asker && resource.asker.role == "member""#,
+        r#"resource.site has owner && resource.site.owner == EndUser::"olga""#,
+        "true",
+    ],
+};
+
+const TICKET: Words = Words {
+    scope: &[
+        r#"principal is EndUser, action == Action::"completeResetTicket", resource is ResetTicket"#,
+        r#"principal == EndUser::"olga", action == Action::"completeResetTicket", resource"#,
+    ],
+    texts: &[
+        "resource.mode",
+        r#""offSite""#,
+        "resource.site.kind",
+        r#""normal""#,
+        r#""email:olga@example.com""#,
+    ],
+    sets: &["principal.contacts", "resource.askerContacts", r#"["phone:+39062", "phone:+39061"]"#],
+    entities: &[
+        &["resource.company", "resource.site.company", r#"Company::"acme""#],
+        &["resource.site", "resource.device.site", r#"Site::"villa""#],
+        &["resource.device", r#"Device::"cam-7""#, r#"Device::"cam-8""#],
+    ],
+    truths: &[
+        "resource has asker",
+        "resource.site has owner && resource.site.owner == principal",
+        "resource.device.supportsPasswordReset",
+        "resource.device in resource.site",
+        r#"resource.device in Site::"farm""#,
+        r#"resource has asker && resource.asker in Company::"globex""#,
+        "false",
+    ],
+};
+
+const INVITING: Words = Words {
+    scope: &[r#"principal is Installer, action == Action::"inviteOwner", resource is Site"#],
+    texts: &["principal.role", r#""admin""#, "resource.kind", "context.contact", r#""phone:+39062""#],
+    sets: &[
+        "principal.permissions",
+        "principal.contacts",
+        "context.permissions",
+        r#"["liveView", "manageDevices"]"#,
+    ],
+    entities: &[
+        &["principal.company", "resource.company", r#"Company::"globex""#],
+        &["resource", r#"Site::"villa""#],
+    ],
+    truths: &[
+        "resource has owner",
+        "context.disableService",
+        "principal in resource",
+        r#"principal in Site::"villa""#,
+        r#"context.devices.contains(Device::"cam-7")"#,
+        "context.devices.isEmpty()",
+        r#"resource has owner && resource.owner.contacts.contains(context.contact)"#,
+        "context has contact",
+        r#"context.devices.containsAny([Device::"cam-8", Device::"cam-9"])"#,
+    ],
+};
+
+const PASSING_ON: Words = Words {
+    scope: &[r#"principal is EndUser, action == Action::"transferSite", resource is Site"#],
+    texts: &["resource.kind", r#""normal""#],
+    sets: &["principal.contacts", "context.to.contacts", r#"["phone:+39062"]"#],
+    entities: &[
+        &["principal", "context.to", r#"EndUser::"oscar""#],
+        &["resource.company", r#"Company::"acme""#],
+    ],
+    truths: &[
+        "resource has owner && resource.owner == principal",
+        "resource has owner && resource.owner == context.to",
+        "context.to in principal",
+    ],
+};
+
+/// Something that is true or false, in Cedar.
+fn truth(words: &'static Words) -> impl Strategy<Value = String> {
+    let text = || select(words.texts);
+    let set = || select(words.sets);
+    let same_type = (any::<Index>(), any::<Index>(), any::<Index>()).prop_map(|(group, one, other)| {
+        let group = group.get(words.entities);
+        (*one.get(group), *other.get(group))
+    });
+    let leaf = prop_oneof![
+        3 => select(words.truths).prop_map(|truth| format!("({truth})")),
+        1 => (text(), text(), select(&["==", "!="][..])).prop_map(|(one, other, op)| format!("({one} {op} {other})")),
+        1 => (same_type, select(&["==", "!="][..])).prop_map(|((one, other), op)| format!("({one} {op} {other})")),
+        1 => (set(), text()).prop_map(|(set, text)| format!("{set}.contains({text})")),
+        1 => (set(), set(), select(&["containsAll", "containsAny"][..])).prop_map(|(one, other, op)| format!("{one}.{op}({other})")),
+        1 => (set(), set()).prop_map(|(one, other)| format!("({one} == {other})")),
+        1 => set().prop_map(|set| format!("{set}.isEmpty()")),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|one| format!("!{one}")),
+            (inner.clone(), inner.clone(), select(&["&&", "||"][..]))
+                .prop_map(|(one, other, op)| format!("({one} {op} {other})")),
+            (inner.clone(), inner.clone(), inner)
+                .prop_map(|(one, then, or)| format!("(if {one} then {then} else {or})")),
+        ]
+    })
+}
+
+fn policy(words: &'static Words) -> impl Strategy<Value = String> {
+    let effect = prop_oneof![15 => Just("permit"), 1 => Just("forbid")];
+    let clause = (select(&["when", "unless"][..]), truth(words));
+    (effect, select(words.scope), prop::collection::vec(clause, 0..3)).prop_map(|(effect, scope, clauses)| {
+        let clauses: Vec<String> =
+            clauses.iter().map(|(kind, truth)| format!("{kind} {{ {truth} }}")).collect();
+        format!("{effect} ({scope}) {};", clauses.join(" "))
+    })
+}
+
+fn policies(words: &'static Words) -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec(policy(words), 1..12)
+}
+
+fn load(policies: &[String]) -> Policies {
+    let text: Vec<String> = (0..)
+        .zip(policies)
+        .map(|(number, policy): (usize, _)| format!("@id(\"p{number:02}\") {policy}"))
+        .collect();
+    let file = PolicyFile { name: "own.cedar".to_owned(), text: text.join("\n") };
+    Policies::load(&PolicySources { schema: None, policies: vec![file] }).unwrap()
+}
+
+/// Asks both, of everybody, in every directory, and says how many answers differed from each other in what decided.
+fn compare(
+    policies: &Policies,
+    action: &'static str,
+    principals: &[&str],
+    resource: &Resource,
+    contexts: &[Vec<(&'static str, Fact)>],
+) -> HashSet<Vec<String>> {
+    let mut answers = HashSet::new();
+    for principal in principals {
+        let principal: Principal = principal.parse().unwrap();
+        for context in contexts {
+            let question = Question {
+                principal: &principal,
+                action,
+                resource: resource.clone(),
+                context: context.clone(),
+            };
+            for directory in DIRECTORIES.iter() {
+                if let Some(verdict) = policies.same_answer(directory, &question) {
+                    answers.insert(verdict.determining_policies);
+                }
+            }
+        }
+    }
+    answers
+}
+
+impl Policies {
+    /// The answer of programs, which Cedar's is equal to. `None`: nobody of that name is there.
+    fn same_answer(&self, directory: &Directory, question: &Question<'_>) -> Option<Verdict> {
+        let resource_type = crate::policy::authorize::resource_type(&question.resource).name();
+        let environment =
+            self.environment(question.principal.parts().0, question.action, resource_type).unwrap();
+        let programs = environment.programs.as_deref().expect("every policy is for programs");
+        let cedar = self.ask_cedar(environment, directory, question, Timestamp::from_millis(0));
+        match (ask(programs, directory, question), cedar) {
+            (Some(program), Ok(cedar)) => {
+                assert_eq!(program, cedar, "{question:?}");
+                program
+            }
+            // What is not there is an error to Cedar, and nothing that a program knows.
+            (None, Err(_)) => None,
+            (None, Ok(Some(cedar))) if !cedar.errors.is_empty() => None,
+            (program, cedar) => panic!("{question:?}: {program:?}, and {cedar:?}"),
+        }
+    }
+}
+
+const INSTALLERS: [&str; 4] =
+    [r#"Installer::"ada""#, r#"Installer::"ivan""#, r#"Installer::"gina""#, r#"Installer::"nobody""#];
+const END_USERS: [&str; 3] = [r#"EndUser::"olga""#, r#"EndUser::"oscar""#, r#"EndUser::"nobody""#];
+
+fn inviting() -> Vec<Vec<(&'static str, Fact)>> {
+    let context = |contact: &str, permissions: &[&str], devices: &[&str], disable| {
+        vec![
+            ("contact", Fact::Text(contact.to_owned())),
+            ("permissions", Fact::Texts(permissions.iter().map(|&name| name.to_owned()).collect())),
+            ("devices", Fact::Devices(devices.iter().map(|id| id.parse().unwrap()).collect())),
+            ("disableService", Fact::Flag(disable)),
+        ]
+    };
+    vec![
+        context("phone:+39062", &["liveView"], &["cam-7"], false),
+        context("email:olga@example.com", &[], &[], true),
+        context("", &["manageDevices", "liveView"], &["cam-9", "cam-8"], true),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+
+    #[test]
+    fn programs_answer_as_cedar_does_about_invites(policies in policies(&INVITE)) {
+        let resource = Resource::Invite("inv".parse().unwrap());
+        compare(&load(&policies), "withdrawInvite", &INSTALLERS, &resource, &[Vec::new()]);
+    }
+
+    #[test]
+    fn programs_answer_as_cedar_does_about_tickets(policies in policies(&TICKET)) {
+        let resource = Resource::Ticket("t".parse().unwrap());
+        compare(&load(&policies), "completeResetTicket", &END_USERS, &resource, &[Vec::new()]);
+    }
+
+    #[test]
+    fn programs_answer_as_cedar_does_about_inviting(policies in policies(&INVITING)) {
+        let resource = Resource::Site("villa".parse().unwrap());
+        compare(&load(&policies), "inviteOwner", &INSTALLERS, &resource, &inviting());
+    }
+
+    #[test]
+    fn programs_answer_as_cedar_does_about_passing_a_site_on(policies in policies(&PASSING_ON)) {
+        let resource = Resource::Site("villa".parse().unwrap());
+        let to = |id: &str| vec![("to", Fact::EndUser(id.parse().unwrap()))];
+        compare(&load(&policies), "transferSite", &END_USERS, &resource, &[to("oscar"), to("olga")]);
+    }
+}
+
+#[test]
+fn the_random_questions_have_different_answers() {
+    let policies: Vec<String> = INVITE
+        .truths
+        .iter()
+        .map(|truth| {
+            let scope = r#"principal is Installer, action == Action::"withdrawInvite", resource is Invite"#;
+            format!("permit ({scope}) when {{ {truth} }};")
+        })
+        .collect();
+    let resource = Resource::Invite("inv".parse().unwrap());
+    let answers = compare(&load(&policies), "withdrawInvite", &INSTALLERS, &resource, &[Vec::new()]);
+    let ever: HashSet<&String> = answers.iter().flatten().collect();
+    assert_eq!(ever.len(), policies.len(), "{answers:?}");
+    assert!(answers.len() > 8, "{answers:?}");
+}
+
+#[test]
+fn every_shipped_policy_about_commands_is_a_program() {
+    let shipped = Policies::shipped().unwrap();
+    let commands = shipped
+        .inner
+        .environments
+        .iter()
+        .filter(|(action, _)| Command::NAMES.contains(&action.as_str()) || *action == "keepAsking");
+    for (action, environments) in commands {
+        assert!(environments.iter().all(|environment| environment.programs.is_some()), "{action}");
+    }
+}
+
+#[test]
+fn what_is_not_for_programs_is_left_to_cedar() {
+    for outside in [
+        "context.now < datetime(\"2027-01-01\")",
+        "resource.contact like \"email:*\"",
+        "resource is Invite",
+        "principal.contacts.contains(resource.contact) && action == Action::\"withdrawInvite\"",
+        "1 + 1 == 2",
+        "{ a: 1 }.a == 1",
+    ] {
+        let scope = r#"principal is Installer, action == Action::"withdrawInvite", resource is Invite"#;
+        let policies = load(&[format!("permit ({scope}) when {{ {outside} }};")]);
+        let environment = policies.environment("Installer", "withdrawInvite", "Invite").unwrap();
+        assert!(environment.programs.is_none(), "{outside}");
+    }
+}
