@@ -57,6 +57,12 @@ impl Published {
 
 /// A hash in hexadecimal digits.
 pub(crate) fn hex(hash: &Hash) -> String {
-    let digits = hash.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| DIGITS.get(usize::from(value & 0xf)).copied().map_or('0', char::from);
+    let mut text = String::with_capacity(2 * hash.len());
+    for byte in hash {
+        text.push(digit(byte >> 4));
+        text.push(digit(*byte));
+    }
+    text
 }
