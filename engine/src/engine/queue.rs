@@ -27,8 +27,9 @@ const LOT: usize = 8;
 /// How long somebody who could write waits for another command.
 const PATIENCE: Duration = Duration::from_micros(100);
 
-/// For how long somebody waits, with nothing to decide, until they can write: longer is slow.
-const SLOW: Duration = Duration::from_millis(1);
+/// For how long, for each caller there is, somebody waits until they can write while there is nothing to
+/// decide: longer is slow. It is about what going by halves can save.
+const SLOW: Duration = Duration::from_micros(16);
 
 /// How many times all go together before two halves are tried again.
 const TOGETHER: usize = 32;
@@ -92,6 +93,22 @@ struct State {
     together: usize,
 }
 
+/// A caller, as long as it is there.
+struct Present<'a>(&'a Queue);
+
+impl<'a> Present<'a> {
+    fn of(queue: &'a Queue) -> Self {
+        queue.present.fetch_add(1, Ordering::Relaxed);
+        Self(queue)
+    }
+}
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        self.0.present.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Who decides.
 struct Decider {
     thread: Thread,
@@ -123,7 +140,7 @@ impl Queue {
     /// Waits for what came of a command. The caller that finds nobody deciding has `conduct` deal with
     /// all that wait, its own command among them.
     pub(super) fn through(&self, job: Job, conduct: impl Fn(Vec<Job>, Turn<'_>)) -> Told {
-        self.present.fetch_add(1, Ordering::Relaxed);
+        let _present = Present::of(self);
         let seat = Arc::new(Seat { thread: current(), told: Mutex::new(None) });
         let to_wake = {
             let mut state = self.lock();
@@ -135,7 +152,6 @@ impl Queue {
         }
         loop {
             if let Some(told) = seat.lock().take() {
-                self.present.fetch_sub(1, Ordering::Relaxed);
                 return told;
             }
             let Some(jobs) = self.take(&seat) else {
@@ -220,7 +236,8 @@ impl Turn<'_> {
         let queue = self.queue;
         say(&mut state, Some(until));
         drop(state);
-        park_timeout(if self.writing { PATIENCE } else { SLOW });
+        let present = u32::try_from(queue.present.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+        park_timeout(if self.writing { PATIENCE } else { SLOW.saturating_mul(present) });
         let mut state = queue.lock();
         say(&mut state, None);
         state
