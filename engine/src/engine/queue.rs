@@ -173,10 +173,9 @@ impl Queue {
         state.decider = Some(Decider { thread: current(), sleeps_until: None });
         let batch = state.waiting.len().min(BATCH);
         let own = state.waiting.iter().position(|(_, seat)| Arc::ptr_eq(seat, taker));
-        if let Some(own) = own.filter(|own| *own >= batch) {
-            state.waiting.swap(own, batch - 1);
-        }
-        Some(state.waiting.drain(..batch).collect())
+        let own = own.filter(|own| *own >= batch).and_then(|own| state.waiting.remove(own));
+        let others = batch - usize::from(own.is_some());
+        Some(state.waiting.drain(..others).chain(own).collect())
     }
 }
 

@@ -4,6 +4,7 @@ use cedar_policy::{Context, Decision, Entities, EvalResult, Request, RestrictedE
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::load::name;
 use super::slice::{EntitySource, Slice, Unknown};
 use super::{Environment, Hints, Policies};
 use crate::command::Command;
@@ -287,7 +288,7 @@ impl Policies {
     ) -> Verdict {
         let response = self.inner.authorizer.is_authorized(request, &environment.policies, entities);
         let mut determining_policies: Vec<String> =
-            response.diagnostics().reason().map(ToString::to_string).collect();
+            response.diagnostics().reason().map(|id| name(id).to_owned()).collect();
         determining_policies.sort();
         let mut errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
         errors.sort();

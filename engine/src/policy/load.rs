@@ -78,7 +78,7 @@ impl fmt::Display for PolicyErrors {
 }
 
 /// How many dereferences a policy may chain: a slice holds what is reached by so many.
-const LEVEL: u32 = 2;
+pub(super) const LEVEL: u32 = 2;
 
 impl PolicySources {
     /// The schema and policies that come with Consentry.
@@ -140,7 +140,7 @@ impl Policies {
         let set = PolicySet::from_policies(policies.iter().cloned())
             .map_err(|error| one("policies", error.to_string()))?;
         let warnings = validate(&schema, &set, &homes)?;
-        let mut ids: Vec<String> = policies.iter().map(|policy| policy.id().to_string()).collect();
+        let mut ids: Vec<String> = policies.iter().map(|policy| name(policy.id()).to_owned()).collect();
         ids.sort();
         let known =
             policies.into_iter().map(|policy| Known::new(policy, &homes)).collect::<Result<Vec<_>, _>>()?;
@@ -222,6 +222,11 @@ fn parse(files: &[PolicyFile]) -> Result<(Vec<Policy>, HashMap<String, &PolicyFi
     if errors.is_empty() { Ok((policies, homes)) } else { Err(PolicyErrors(errors)) }
 }
 
+/// A policy's `@id` as its author wrote it; `Display` would escape what is not a letter or digit of ASCII.
+pub(super) fn name(id: &PolicyId) -> &str {
+    id.as_ref()
+}
+
 fn beginning(policy: &Policy) -> String {
     let text = policy.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     text.chars().take(60).collect()
@@ -234,7 +239,7 @@ fn validate(
 ) -> Result<Vec<PolicyError>, PolicyErrors> {
     let validator = Validator::new(schema.clone());
     let nowhere = PolicyFile { name: "policies".to_owned(), text: String::new() };
-    let home = |id: &PolicyId| homes.get(&id.to_string()).copied().unwrap_or(&nowhere);
+    let home = |id: &PolicyId| homes.get(name(id)).copied().unwrap_or(&nowhere);
     let result = validator.validate(set, ValidationMode::Strict);
     let warnings =
         result.validation_warnings().map(|warning| located(home(warning.policy_id()), warning)).collect();
@@ -291,7 +296,7 @@ struct Known {
 impl Known {
     fn new(policy: Policy, homes: &HashMap<String, &PolicyFile>) -> Result<Self, PolicyErrors> {
         let json = policy.to_json().map_err(|error| {
-            let file = homes.get(&policy.id().to_string()).map_or("policies", |file| &file.name);
+            let file = homes.get(name(policy.id())).map_or("policies", |file| &file.name);
             one(file, format!("`{}` cannot be written as JSON: {error}", policy.id()))
         })?;
         Ok(Self { hints: Hints::of(&json), timed: looks_at_the_time(&json), json, policy })
@@ -345,7 +350,7 @@ fn environments(
                 Vec::new()
             },
             timed_forbid: timed(Effect::Forbid).next().is_some(),
-            timed_permits: timed(Effect::Permit).map(|policy| policy.id().to_string()).collect(),
+            timed_permits: timed(Effect::Permit).map(|policy| name(policy.id()).to_owned()).collect(),
             programs: programs(&matching),
             hints: Hints::together(matching.iter().map(|known| &known.hints)),
             policies: PolicySet::from_policies(matching.iter().map(|known| known.policy.clone()))
@@ -358,7 +363,7 @@ fn environments(
 
 /// The policies as programs; `None`: one of them is not for programs.
 fn programs(policies: &[&Known]) -> Option<Vec<Program>> {
-    let program = |known: &&Known| Program::new(known.policy.id().as_ref(), &known.json);
+    let program = |known: &&Known| Program::new(name(known.policy.id()), &known.json);
     let mut programs: Vec<Program> = policies.iter().map(program).collect::<Option<_>>()?;
     programs.sort_unstable_by(|one, other| one.id().cmp(other.id()));
     Some(programs)

@@ -25,8 +25,9 @@ use facts::Facts;
 pub(super) struct Program {
     id: String,
     effect: Effect,
-    /// What is left of scope and conditions once principal's type, action and resource's type are known.
-    condition: Expr,
+    /// What is left of scope and conditions once principal's type, action and resource's type are known. All
+    /// of it is to hold; what comes after something that does not is not looked at.
+    conditions: Vec<Expr>,
 }
 
 /// An expression of Cedar, as far as programs know them.
@@ -122,7 +123,7 @@ pub(super) fn ask(
     };
     let (mut permits, mut forbids) = (Vec::new(), Vec::new());
     for program in programs {
-        if facts.value(&program.condition).and_then(Value::truth).ok()? {
+        if facts.hold(&program.conditions).ok()? {
             match program.effect {
                 Effect::Permit => permits.push(program.id.clone()),
                 Effect::Forbid => forbids.push(program.id.clone()),
@@ -136,6 +137,15 @@ pub(super) fn ask(
 }
 
 impl<'a> Facts<'a> {
+    fn hold(&self, conditions: &'a [Expr]) -> Known<bool> {
+        for condition in conditions {
+            if !self.value(condition)?.truth()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn value(&self, expr: &'a Expr) -> Known<Value<'a>> {
         let truth = |expr| self.value(expr)?.truth();
         Ok(match expr {

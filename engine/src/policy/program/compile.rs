@@ -4,7 +4,12 @@ use cedar_policy::Effect;
 use serde_json::Value as Json;
 
 use super::{Expr, Program};
+use crate::policy::load::LEVEL;
 use crate::policy::slice::Type;
+
+/// How high an expression may be. Cedar gives up on those that would need too much of the stack, a program must
+/// not be the one that needs it.
+const HEIGHT: u32 = 64;
 
 impl Program {
     /// The program of a policy for a kind of question that its scope lets it match: by type, and by action.
@@ -15,20 +20,18 @@ impl Program {
             "forbid" => Effect::Forbid,
             _ => return None,
         };
-        let mut condition = and(
-            scope(Expr::Principal, policy.get("principal")?)?,
-            scope(Expr::Resource, policy.get("resource")?)?,
-        );
+        let mut conditions = Vec::new();
+        conditions.extend(scope(Expr::Principal, policy.get("principal")?)?);
+        conditions.extend(scope(Expr::Resource, policy.get("resource")?)?);
         for clause in policy.get("conditions")?.as_array()? {
-            let body = expr(clause.get("body")?)?;
-            let body = match clause.get("kind")?.as_str()? {
+            let body = expr(clause.get("body")?, HEIGHT)?;
+            conditions.push(match clause.get("kind")?.as_str()? {
                 "when" => body,
                 "unless" => Expr::Not(Box::new(body)),
                 _ => return None,
-            };
-            condition = and(condition, body);
+            });
         }
-        Some(Self { id: id.to_owned(), effect, condition })
+        Some(Self { id: id.to_owned(), effect, conditions })
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -36,21 +39,14 @@ impl Program {
     }
 }
 
-fn and(one: Expr, other: Expr) -> Expr {
-    if matches!(one, Expr::Bool(true)) { other } else { Expr::And(Box::new([one, other])) }
-}
-
-/// What a scope asks beyond the type.
-fn scope(variable: Expr, constraint: &Json) -> Option<Expr> {
-    let entity = || entity(constraint.get("entity")?);
-    Some(match constraint.get("op")?.as_str()? {
-        "All" => Expr::Bool(true),
-        "==" => Expr::Equal(Box::new([variable, entity()?])),
-        "in" => Expr::In(Box::new([variable, entity()?])),
-        "is" => match constraint.get("in") {
-            None => Expr::Bool(true),
-            Some(of) => Expr::In(Box::new([variable, self::entity(of.get("entity")?)?])),
-        },
+/// What a scope asks beyond the type, if anything.
+fn scope(variable: Expr, constraint: &Json) -> Option<Option<Expr>> {
+    let with = |variable, of: &Json| Some(Box::new([variable, entity(of.get("entity")?)?]));
+    Some(match (constraint.get("op")?.as_str()?, constraint.get("in")) {
+        ("All", None) | ("is", None) => None,
+        ("==", None) => Some(Expr::Equal(with(variable, constraint)?)),
+        ("in", None) => Some(Expr::In(with(variable, constraint)?)),
+        ("is", Some(of)) => Some(Expr::In(with(variable, of)?)),
         _ => return None,
     })
 }
@@ -60,7 +56,29 @@ fn entity(json: &Json) -> Option<Expr> {
     Some(Expr::Entity(Type::named(text("type")?)?, text("id")?.to_owned()))
 }
 
-fn expr(json: &Json) -> Option<Expr> {
+/// Whether Cedar's slice holds the entity that this leads to: what one dereference leads to, and nothing that
+/// is named in the policy alone. Validation asks for as much, by the schema; the schema may be wrong.
+fn is_at_hand(expr: &Expr) -> bool {
+    dereferences(expr).is_some_and(|count| count < LEVEL)
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "nothing else leads to an entity of the question's")]
+fn dereferences(expr: &Expr) -> Option<u32> {
+    match expr {
+        Expr::Principal | Expr::Resource | Expr::Context(_) => Some(0),
+        Expr::Attribute(of, _) => Some(dereferences(of)? + 1),
+        Expr::If(parts) => {
+            let [_, then, otherwise] = &**parts;
+            Some(dereferences(then)?.max(dereferences(otherwise)?))
+        }
+        _ => None,
+    }
+}
+
+/// An expression of at most this height.
+fn expr(json: &Json, height: u32) -> Option<Expr> {
+    let height = height.checked_sub(1)?;
+    let expr = |json| expr(json, height);
     let fields = json.as_object()?;
     let mut fields = fields.iter();
     let (Some((op, of)), None) = (fields.next(), fields.next()) else { return None };
@@ -75,14 +93,14 @@ fn expr(json: &Json) -> Option<Expr> {
             _ => return None,
         },
         "Set" => Expr::Set(of.as_array()?.iter().map(expr).collect::<Option<_>>()?),
-        "." | "has" => attribute(op == "has", of)?,
+        "." | "has" => attribute(op == "has", of, height)?,
         "!" => Expr::Not(one("arg")?),
         "&&" => Expr::And(both()?),
         "||" => Expr::Or(both()?),
         "if-then-else" => Expr::If(Box::new([part("if")?, part("then")?, part("else")?])),
         "==" => Expr::Equal(both()?),
         "!=" => Expr::Not(Box::new(Expr::Equal(both()?))),
-        "in" => Expr::In(both()?),
+        "in" => Expr::In(Box::new([part("left").filter(is_at_hand)?, part("right")?])),
         "contains" => Expr::Contains(both()?),
         "containsAll" => Expr::ContainsAll(both()?),
         "containsAny" => Expr::ContainsAny(both()?),
@@ -92,7 +110,7 @@ fn expr(json: &Json) -> Option<Expr> {
 }
 
 /// `left.attr`, or `left has attr`.
-fn attribute(has: bool, of: &Json) -> Option<Expr> {
+fn attribute(has: bool, of: &Json, height: u32) -> Option<Expr> {
     let (left, name) = (of.get("left")?, of.get("attr")?.as_str()?.to_owned());
     if left.get("Var").and_then(Json::as_str) == Some("context") {
         // The moment is not among a question's facts.
@@ -102,7 +120,7 @@ fn attribute(has: bool, of: &Json) -> Option<Expr> {
             (false, false) => Some(Expr::Context(name)),
         };
     }
-    let left = Box::new(expr(left)?);
+    let left = Box::new(expr(left, height).filter(is_at_hand)?);
     Some(if has { Expr::Has(left, name) } else { Expr::Attribute(left, name) })
 }
 

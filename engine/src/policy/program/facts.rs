@@ -28,16 +28,19 @@ impl<'a> Facts<'a> {
         if !registered {
             return Ok(None);
         }
+        let mut names = question.context.iter().map(|(name, _)| name);
+        while let Some(name) = names.next() {
+            if names.clone().any(|other| other == name) {
+                return Err(Unsure);
+            }
+        }
         let asking = match &question.resource {
             Resource::Invite(id) => Some(&directory.invite(id.as_str()).ok_or(Unsure)?.asking),
             Resource::Application(id) => Some(&directory.application(id.as_str()).ok_or(Unsure)?.asking),
             Resource::Ticket(id) => Some(&directory.ticket(id.as_str()).ok_or(Unsure)?.asking),
-            Resource::Company(_)
-            | Resource::EndUser(..)
-            | Resource::Installer(_)
-            | Resource::Site(_)
-            | Resource::Device(_)
-            | Resource::Grant(_) => None,
+            Resource::Installer(id) => directory.installer(id.as_str()).map(|_| None).ok_or(Unsure)?,
+            Resource::Grant(id) => directory.grant(id.as_str()).map(|_| None).ok_or(Unsure)?,
+            Resource::Company(_) | Resource::EndUser(..) | Resource::Site(_) | Resource::Device(_) => None,
         };
         let is_gone = |asking: &&Asking| {
             let site = directory.site(asking.site.as_str());

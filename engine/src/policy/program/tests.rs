@@ -8,7 +8,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::command::Command;
-use crate::decide::{Fact, Resource};
+use crate::decide::{Authorizer as _, Fact, Resource};
 use crate::domain::{Principal, Timestamp};
 use crate::event::Event;
 use crate::policy::{Policies, PolicyFile, PolicySources};
@@ -225,7 +225,7 @@ fn policies(words: &'static Words) -> impl Strategy<Value = Vec<String>> {
 fn load(policies: &[String]) -> Policies {
     let text: Vec<String> = (0..)
         .zip(policies)
-        .map(|(number, policy): (usize, _)| format!("@id(\"p{number:02}\") {policy}"))
+        .map(|(number, policy): (usize, _)| format!("@id(\"it's {number:02}\") {policy}"))
         .collect();
     let file = PolicyFile { name: "own.cedar".to_owned(), text: text.join("\n") };
     Policies::load(&PolicySources { schema: None, policies: vec![file] }).unwrap()
@@ -361,7 +361,9 @@ fn every_shipped_policy_about_commands_is_a_program() {
 
 #[test]
 fn what_is_not_for_programs_is_left_to_cedar() {
+    let long = |count: usize| vec!["principal.role == \"admin\""; count].join(" || ");
     for outside in [
+        &long(80),
         "context.now < datetime(\"2027-01-01\")",
         "resource.contact like \"email:*\"",
         "resource is Invite",
@@ -374,4 +376,55 @@ fn what_is_not_for_programs_is_left_to_cedar() {
         let environment = policies.environment("Installer", "withdrawInvite", "Invite").unwrap();
         assert!(environment.programs.is_none(), "{outside}");
     }
+}
+
+/// A schema that says of devices what is true of records, or leaves out what installers are in.
+fn with_schema(from: &str, to: &str, policy: &str) -> Policies {
+    let mut sources = PolicySources::shipped();
+    let schema = sources.schema.as_mut().unwrap();
+    assert!(schema.text.contains(from), "{from}");
+    schema.text = schema.text.replace(from, to);
+    let text = format!("@id(\"own\") {policy}");
+    sources.policies = vec![PolicyFile { name: "own.cedar".to_owned(), text }];
+    Policies::load(&sources).unwrap()
+}
+
+#[test]
+fn a_schema_that_is_wrong_about_the_directory_lets_nobody_in() {
+    let record = with_schema(
+        "entity Device in [Site] {\n  site: Site,",
+        "entity Device in [Site] {\n  site: { company: Company, owner?: EndUser },",
+        r#"permit (principal is EndUser, action == Action::"removeDevice", resource)
+           when { resource.site has owner && resource.site.owner.contacts.contains("email:olga@example.com") };"#,
+    );
+    let literal = with_schema(
+        "entity Installer in [Company, Site]",
+        "entity Installer in [Company]",
+        r#"permit (principal is Installer, action == Action::"removeDevice", resource)
+           when { principal in Site::"villa" && Installer::"ada".role == "admin" };"#,
+    );
+    for (policies, principal) in [(record, END_USERS[1]), (literal, INSTALLERS[1])] {
+        let principal = principal.parse().unwrap();
+        let resource = Resource::Device("cam-7".parse().unwrap());
+        let question =
+            Question { principal: &principal, action: "removeDevice", resource, context: Vec::new() };
+        let answer = policies.authorize(&DIRECTORIES[2], &question, Timestamp::from_millis(0));
+        assert!(!answer.allowed);
+        assert!(answer.errors[0].contains("does not exist"), "{answer:?}");
+    }
+}
+
+#[test]
+fn what_is_gone_or_there_twice_is_no_question_for_programs() {
+    let principal: Principal = END_USERS[0].parse().unwrap();
+    let question =
+        |resource, context| Question { principal: &principal, action: "withdrawGrant", resource, context };
+    let gone = [Resource::Grant("h".parse().unwrap()), Resource::Installer("nobody".parse().unwrap())];
+    for resource in gone {
+        assert_eq!(ask(&[], &DIRECTORIES[2], &question(resource, Vec::new())), None);
+    }
+    let twice = vec![("role", Fact::Flag(true)), ("role", Fact::Flag(false))];
+    let there = Resource::Grant("g".parse().unwrap());
+    assert_eq!(ask(&[], &DIRECTORIES[2], &question(there.clone(), twice)), None);
+    assert!(ask(&[], &DIRECTORIES[2], &question(there, Vec::new())).is_some());
 }
