@@ -6,7 +6,8 @@
 //! durable. Once with one caller, and once with 64 at the same time, each on a site of its own.
 //!
 //! Beside it, the same rows written by SQLite alone (rusqlite; WAL, `synchronous=FULL`, the ledger's own
-//! tables and indices): the rows that the engine has just written are read back and written again.
+//! tables and indices, its cache and its way of moving the log into the database): the rows that the engine
+//! has just written are read back and written again.
 //! One caller commits each command's rows by itself; for 64 callers one thread writes what is queued in
 //! one transaction and then answers each. The raw store decides nothing, hashes nothing, looks no id up,
 //! and is handed its rows ready-made.
@@ -208,6 +209,9 @@ fn database(path: &Path, tables: &str) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // As the ledger does.
+    connection.pragma_update(None, "wal_autocheckpoint", 8_000)?;
+    connection.pragma_update(None, "cache_size", -32 * 1024)?;
     connection.execute_batch(tables)?;
     Ok(connection)
 }
