@@ -180,8 +180,10 @@ pub(crate) enum LedgerCommand {
         ledger: LedgerFolder,
     },
     /// Keep a snapshot, from which the ledger opens faster
-    #[command(after_help = "One is kept by itself every 50,000 revisions.\n\n\
-        Example:\n  consentry ledger snapshot --ledger ./ledger")]
+    #[command(
+        after_help = "One is kept by itself every 50,000 revisions, and less often when more things than that are known.\n\n\
+        Example:\n  consentry ledger snapshot --ledger ./ledger"
+    )]
     Snapshot {
         #[command(flatten)]
         ledger: LedgerFolder,
