@@ -117,11 +117,10 @@ struct Decider {
 }
 
 impl State {
-    /// Who is to be woken now that so many commands wait.
-    fn to_wake(&self) -> Option<Thread> {
+    /// The decider, if they sleep, and for how many commands they are to be woken.
+    fn sleeper(&self) -> Option<(&Thread, usize)> {
         let decider = self.decider.as_ref()?;
-        let enough = decider.sleeps_until.is_some_and(|until| self.waiting.len() >= until);
-        enough.then(|| decider.thread.clone())
+        Some((&decider.thread, decider.sleeps_until?))
     }
 
     /// How many commands of `present` callers are to be written together.
@@ -142,12 +141,13 @@ impl Queue {
     pub(super) fn through(&self, job: Job, conduct: impl Fn(Vec<Job>, Turn<'_>)) -> Told {
         let _present = Present::of(self);
         let seat = Arc::new(Seat { thread: current(), told: Mutex::new(None) });
-        let to_wake = {
+        let sleeper = {
             let mut state = self.lock();
             state.waiting.push_back((job, seat.clone()));
-            state.to_wake()
+            let enough = state.sleeper().filter(|(_, until)| state.waiting.len() >= *until);
+            enough.map(|(decider, _)| decider.clone())
         };
-        if let Some(decider) = to_wake {
+        if let Some(decider) = sleeper {
             decider.unpark();
         }
         loop {
@@ -245,7 +245,7 @@ impl Turn<'_> {
     /// Everything is written: the next may write.
     pub(super) fn written(&mut self) {
         self.writing = false;
-        let next = {
+        let sleeper = {
             let mut state = self.queue.lock();
             state.writing = false;
             state.last = self.seats.len();
@@ -254,13 +254,9 @@ impl Turn<'_> {
             if state.slow > 1 {
                 state.together = TOGETHER;
             }
-            state
-                .decider
-                .as_ref()
-                .filter(|decider| decider.sleeps_until.is_some())
-                .map(|decider| decider.thread.clone())
+            state.sleeper().map(|(decider, _)| decider.clone())
         };
-        if let Some(next) = next {
+        if let Some(next) = sleeper {
             next.unpark();
         }
     }
