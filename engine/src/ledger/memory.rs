@@ -154,7 +154,8 @@ impl Ledger for MemoryLedger {
     }
 
     fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, LedgerError> {
-        page(&self.lock().audit, after, limit).into_iter().map(Line::read).collect()
+        let lines = page(&self.lock().audit, after, limit);
+        lines.into_iter().map(Line::read).collect()
     }
 
     fn failed_completions(&self, ticket: &TicketId) -> Result<u64, LedgerError> {
