@@ -231,6 +231,16 @@ impl Directory {
             .is_some_and(|installer| installer.registered == asking.asker_registered)
     }
 
+    /// Whether the site that something was asked for on is still that site.
+    pub(crate) fn site_is_there(&self, asking: &Asking) -> bool {
+        self.site(asking.site.as_str()).is_some_and(|site| site.created == asking.site_created)
+    }
+
+    /// Whether the device that a ticket is for is still that device.
+    pub(crate) fn device_is_there(&self, ticket: &TicketRecord) -> bool {
+        self.device(ticket.device.as_str()).is_some_and(|device| device.added == ticket.device_added)
+    }
+
     /// The live grants of a site, in order of their ids.
     pub(crate) fn live_grants_of_site(&self, site: &SiteRecord, now: Timestamp) -> Vec<GrantId> {
         let mut grants: Vec<GrantId> = site

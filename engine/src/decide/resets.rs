@@ -132,13 +132,11 @@ impl<'a> Case<'a> {
     /// Whether device, ownership and asker are still those with which the ticket was opened.
     fn ticket_stands(&self, ticket: &TicketId, record: &TicketRecord) -> bool {
         let directory = self.directory;
-        let same_device = directory
-            .device(record.device.as_str())
-            .is_some_and(|device| device.added == record.device_added);
-        let same_owner = directory.site(record.asking.site.as_str()).is_some_and(|site| {
-            site.created == record.asking.site_created && site.owner_epoch == record.owner_epoch
-        });
-        same_device
+        let same_owner = directory
+            .site(record.asking.site.as_str())
+            .is_some_and(|site| site.owner_epoch == record.owner_epoch);
+        directory.device_is_there(record)
+            && directory.site_is_there(&record.asking)
             && same_owner
             && directory.asker_is_there(&record.asking)
             && self.stands(directory, &record.asking.asker, Resource::Ticket(ticket.clone()))

@@ -275,8 +275,7 @@ impl<'a> Slicer<'a> {
     /// The site that something was asked for: as it is, or, when it is gone, as it was without an
     /// owner. What was asked for there is over, and those who could act on it still get to hear so.
     fn site_of(&mut self, asking: &Asking) -> Built<EntityUid> {
-        let site = self.directory.site(asking.site.as_str());
-        if site.is_some_and(|site| site.created == asking.site_created) {
+        if self.directory.site_is_there(asking) {
             return self.site(&asking.site, false);
         }
         let own = uid(Type::Site, asking.site.as_str())?;
@@ -336,11 +335,7 @@ impl<'a> Slicer<'a> {
             Resource::Ticket(id) => {
                 let record = self.directory.ticket(id.as_str()).ok_or_else(|| gone("ticket"))?;
                 let attributes = self.asked(&record.asking)?;
-                let same = self
-                    .directory
-                    .device(record.device.as_str())
-                    .is_some_and(|device| device.added == record.device_added);
-                let device = if same {
+                let device = if self.directory.device_is_there(record) {
                     self.device(&record.device)?
                 } else {
                     self.device_that_was(&record.device, &record.asking)?

@@ -28,11 +28,12 @@ impl<'a> Facts<'a> {
         if !registered {
             return Ok(None);
         }
-        let mut names = question.context.iter().map(|(name, _)| name);
-        while let Some(name) = names.next() {
-            if names.clone().any(|other| other == name) {
-                return Err(Unsure);
-            }
+        let context = &question.context;
+        if (1..)
+            .zip(context)
+            .any(|(next, (name, _))| context.iter().skip(next).any(|(other, _)| other == name))
+        {
+            return Err(Unsure);
         }
         let asking = match &question.resource {
             Resource::Invite(id) => Some(&directory.invite(id.as_str()).ok_or(Unsure)?.asking),
@@ -42,18 +43,16 @@ impl<'a> Facts<'a> {
             Resource::Grant(id) => directory.grant(id.as_str()).map(|_| None).ok_or(Unsure)?,
             Resource::Company(_) | Resource::EndUser(..) | Resource::Site(_) | Resource::Device(_) => None,
         };
-        let is_gone = |asking: &&Asking| {
-            let site = directory.site(asking.site.as_str());
-            site.is_none_or(|site| site.created != asking.site_created)
-        };
         let ticket =
             if let Resource::Ticket(id) = &question.resource { directory.ticket(id.as_str()) } else { None };
-        let device_that_was = ticket.and_then(|ticket| {
-            let device = directory.device(ticket.device.as_str());
-            let same = device.is_some_and(|device| device.added == ticket.device_added);
-            (!same).then_some((ticket.device.as_str(), &ticket.asking))
-        });
-        Ok(Some(Self { directory, question, site_that_was: asking.filter(is_gone), device_that_was }))
+        Ok(Some(Self {
+            directory,
+            question,
+            site_that_was: asking.filter(|asking| !directory.site_is_there(asking)),
+            device_that_was: ticket
+                .filter(|ticket| !directory.device_is_there(ticket))
+                .map(|ticket| (ticket.device.as_str(), &ticket.asking)),
+        }))
     }
 
     pub(super) fn principal(&self) -> Value<'a> {
