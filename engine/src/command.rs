@@ -324,6 +324,7 @@ impl GrantPermission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::hex;
 
     fn read(json: &str) -> Result<Command, serde_json::Error> {
         serde_json::from_str(json)
@@ -399,13 +400,12 @@ mod tests {
             r#"{"completeResetTicket":{"ticket":"t","password":"Xk3!vbn4","sameLan":{"device":"cam-7","attestedBy":"platform","observedAt":"2026-03-01T12:00:00Z","peer":"ownerPhone"}}}"#,
             r#"{"confirmReset":{"ticket":"t","outcome":"done"}}"#,
         ];
-        let hex = |digest: Hash| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let written: Vec<String> = commands
             .iter()
             .map(|command| {
                 let submission =
                     Submission::new(r#"EndUser::"olga""#.parse().unwrap(), read(command).unwrap());
-                format!("{}\n{}", submission.body(), hex(submission.digest()))
+                format!("{}\n{}", submission.body(), hex(&submission.digest()))
             })
             .collect();
         assert_eq!(written.len(), Command::NAMES.len());

@@ -54,7 +54,7 @@ pub struct Record {
     /// What happened, in order.
     pub events: Vec<Event>,
     /// This record's hash; see [`seal`].
-    #[serde(with = "hex")]
+    #[serde(with = "digits")]
     pub hash: Hash,
 }
 
@@ -343,14 +343,24 @@ pub fn failed_completion(attempt: &Attempt) -> Option<String> {
     }
 }
 
-mod hex {
+/// Bytes in hexadecimal digits.
+pub fn hex<'b>(bytes: impl IntoIterator<Item = &'b u8>) -> String {
+    let mut text = String::with_capacity(2 * size_of::<Hash>());
+    for byte in bytes {
+        text.extend(
+            [byte >> 4, byte & 0xf].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)),
+        );
+    }
+    text
+}
+
+mod digits {
     use serde::{Deserialize, Deserializer, Serializer};
 
     use super::Hash;
 
     pub(super) fn serialize<S: Serializer>(hash: &Hash, serializer: S) -> Result<S::Ok, S::Error> {
-        let text: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        serializer.serialize_str(&text)
+        serializer.serialize_str(&super::hex(hash))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {

@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use consentry::directory::Revision;
 use consentry::domain::{CommandId, TicketId};
-use consentry::ledger::{Answered, AuditEntry, Commit, Entry, Head, Ledger, LedgerError, Record};
+use consentry::ledger::{Answered, AuditEntry, Commit, Entry, Head, Ledger, LedgerError, Record, hex};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use chain::{Line, StoredRecord, key, number, stored_hash, walk};
@@ -46,7 +46,7 @@ use fault::Fault;
 use open::Files;
 use readers::Readers;
 use snapshot::Place;
-use tail::{Published, hex};
+use tail::Published;
 use turns::Turns;
 use writer::Writer;
 

@@ -1,11 +1,10 @@
 use std::path::Path;
 
 use consentry::directory::Revision;
-use consentry::ledger::Hash;
+use consentry::ledger::{Hash, hex};
 use sha2::{Digest as _, Sha256};
 
 use crate::fault::{Fault, replace};
-use crate::tail::hex;
 
 const NAME: &str = "snapshot";
 

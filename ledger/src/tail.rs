@@ -54,15 +54,3 @@ impl Published {
         tail.head
     }
 }
-
-/// A hash in hexadecimal digits.
-pub(crate) fn hex(hash: &Hash) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| DIGITS.get(usize::from(value & 0xf)).copied().map_or('0', char::from);
-    let mut text = String::with_capacity(2 * hash.len());
-    for byte in hash {
-        text.push(digit(byte >> 4));
-        text.push(digit(*byte));
-    }
-    text
-}

@@ -8,13 +8,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use consentry::ledger::Hash;
+use consentry::ledger::{Hash, hex};
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
 use crate::chain::{Line, Link, StoredRecord, stored_hash};
 use crate::fault::{Fault, replace};
-use crate::tail::{Tail, hex};
+use crate::tail::Tail;
 
 /// The witness's name in the ledger's folder.
 pub(crate) const NAME: &str = "head";
