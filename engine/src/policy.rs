@@ -52,7 +52,7 @@ struct Environment {
     action_entities: Vec<Entity>,
     policies: PolicySet,
     /// The same as programs, sorted by id, if programs can say it.
-    programs: Option<Vec<Program>>,
+    programs: Option<Vec<Arc<Program>>>,
     /// What these look at.
     hints: Hints,
     /// Whether a `forbid` among them looks at the time by itself.

@@ -41,7 +41,7 @@ impl Policies {
             return Ok(None);
         };
         let programs = environment.programs.as_deref();
-        if let Some(verdict) = programs.and_then(|programs| program::ask(programs, directory, question)) {
+        if let Some(Ok(verdict)) = programs.map(|programs| program::ask(programs, directory, question)) {
             debug_assert_eq!(
                 verdict,
                 self.ask_cedar(environment, directory, question, now).unwrap_or_default(),

@@ -16,6 +16,7 @@ use super::program::Program;
 use super::sight::{Hints, looks_at_the_time};
 use super::{Environment, Inner, Policies};
 use crate::command::Command;
+use crate::ledger::hex;
 
 /// A file, as text.
 #[derive(Debug, Clone)]
@@ -282,13 +283,14 @@ fn version(schema: &PolicyFile, policies: &[PolicyFile]) -> String {
         hash.update((file.text.len() as u64).to_be_bytes());
         hash.update(&file.text);
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(hash.finalize().iter().take(8))
 }
 
 /// A policy, and what was read off it.
 struct Known {
     policy: Policy,
-    json: serde_json::Value,
+    /// `None`: it is not for programs.
+    program: Option<Arc<Program>>,
     hints: Hints,
     timed: bool,
 }
@@ -299,7 +301,12 @@ impl Known {
             let file = homes.get(name(policy.id())).map_or("policies", |file| &file.name);
             one(file, format!("`{}` cannot be written as JSON: {error}", policy.id()))
         })?;
-        Ok(Self { hints: Hints::of(&json), timed: looks_at_the_time(&json), json, policy })
+        Ok(Self {
+            program: Program::new(name(policy.id()), &json).map(Arc::new),
+            hints: Hints::of(&json),
+            timed: looks_at_the_time(&json),
+            policy,
+        })
     }
 }
 
@@ -362,9 +369,8 @@ fn environments(
 }
 
 /// The policies as programs; `None`: one of them is not for programs.
-fn programs(policies: &[&Known]) -> Option<Vec<Program>> {
-    let program = |known: &&Known| Program::new(name(known.policy.id()), &known.json);
-    let mut programs: Vec<Program> = policies.iter().map(program).collect::<Option<_>>()?;
+fn programs(policies: &[&Known]) -> Option<Vec<Arc<Program>>> {
+    let mut programs: Vec<_> = policies.iter().map(|known| known.program.clone()).collect::<Option<_>>()?;
     programs.sort_unstable_by(|one, other| one.id().cmp(other.id()));
     Some(programs)
 }

@@ -11,6 +11,7 @@ mod facts;
 mod tests;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use cedar_policy::{Decision, Effect};
 
@@ -70,9 +71,9 @@ enum Value<'a> {
 
 /// The program does not know: Cedar is to be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Unsure;
+pub(super) struct Unsure;
 
-type Known<T> = Result<T, Unsure>;
+pub(super) type Known<T> = Result<T, Unsure>;
 
 impl PartialEq for Value<'_> {
     /// As Cedar's `==`: values of different types are not equal, and sets are when they hold the same.
@@ -108,22 +109,19 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The answer of all the programs that can match the question, as Cedar combines them; `None`: they do not know.
+/// The answer of all the programs that can match the question, as Cedar combines them; `None`: nobody of the
+/// principal's name is registered.
 ///
 /// INVARIANT: programs are sorted by their ids.
 pub(super) fn ask(
-    programs: &[Program],
+    programs: &[Arc<Program>],
     directory: &Directory,
     question: &Question<'_>,
-) -> Option<Option<Verdict>> {
-    let facts = match Facts::new(directory, question) {
-        Ok(Some(facts)) => facts,
-        Ok(None) => return Some(None),
-        Err(Unsure) => return None,
-    };
+) -> Known<Option<Verdict>> {
+    let Some(facts) = Facts::new(directory, question)? else { return Ok(None) };
     let (mut permits, mut forbids) = (Vec::new(), Vec::new());
     for program in programs {
-        if facts.hold(&program.conditions).ok()? {
+        if facts.hold(&program.conditions)? {
             match program.effect {
                 Effect::Permit => permits.push(program.id.clone()),
                 Effect::Forbid => forbids.push(program.id.clone()),
@@ -133,7 +131,7 @@ pub(super) fn ask(
     let allowed = forbids.is_empty() && !permits.is_empty();
     let decision = if allowed { Decision::Allow } else { Decision::Deny };
     let determining_policies = if forbids.is_empty() { permits } else { forbids };
-    Some(Some(Verdict { decision, determining_policies, errors: Vec::new() }))
+    Ok(Some(Verdict { decision, determining_policies, errors: Vec::new() }))
 }
 
 impl<'a> Facts<'a> {

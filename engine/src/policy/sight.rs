@@ -79,11 +79,13 @@ impl Hints {
     }
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+/// A field that is text.
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str)
 }
 
-fn is_context(value: &Value) -> bool {
+/// Whether this is `context` itself.
+pub(super) fn is_context(value: &Value) -> bool {
     text(value, "Var") == Some("context")
 }
 

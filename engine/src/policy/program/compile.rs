@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use super::{Expr, Program};
 use crate::policy::load::LEVEL;
+use crate::policy::sight::{is_context, text};
 use crate::policy::slice::Type;
 
 /// How high an expression may be. Cedar gives up on those that would need too much of the stack, a program must
@@ -15,7 +16,7 @@ impl Program {
     /// The program of a policy for a kind of question that its scope lets it match: by type, and by action.
     /// `None`: something in it is not for programs.
     pub(crate) fn new(id: &str, policy: &Json) -> Option<Self> {
-        let effect = match policy.get("effect")?.as_str()? {
+        let effect = match text(policy, "effect")? {
             "permit" => Effect::Permit,
             "forbid" => Effect::Forbid,
             _ => return None,
@@ -25,7 +26,7 @@ impl Program {
         conditions.extend(scope(Expr::Resource, policy.get("resource")?)?);
         for clause in policy.get("conditions")?.as_array()? {
             let body = expr(clause.get("body")?, HEIGHT)?;
-            conditions.push(match clause.get("kind")?.as_str()? {
+            conditions.push(match text(clause, "kind")? {
                 "when" => body,
                 "unless" => Expr::Not(Box::new(body)),
                 _ => return None,
@@ -42,7 +43,7 @@ impl Program {
 /// What a scope asks beyond the type, if anything.
 fn scope(variable: Expr, constraint: &Json) -> Option<Option<Expr>> {
     let with = |variable, of: &Json| Some(Box::new([variable, entity(of.get("entity")?)?]));
-    Some(match (constraint.get("op")?.as_str()?, constraint.get("in")) {
+    Some(match (text(constraint, "op")?, constraint.get("in")) {
         ("All", None) | ("is", None) => None,
         ("==", None) => Some(Expr::Equal(with(variable, constraint)?)),
         ("in", None) => Some(Expr::In(with(variable, constraint)?)),
@@ -52,8 +53,7 @@ fn scope(variable: Expr, constraint: &Json) -> Option<Option<Expr>> {
 }
 
 fn entity(json: &Json) -> Option<Expr> {
-    let text = |name| json.get(name)?.as_str();
-    Some(Expr::Entity(Type::named(text("type")?)?, text("id")?.to_owned()))
+    Some(Expr::Entity(Type::named(text(json, "type")?)?, text(json, "id")?.to_owned()))
 }
 
 /// Whether Cedar's slice holds the entity that this leads to: what one dereference leads to, and nothing that
@@ -111,8 +111,8 @@ fn expr(json: &Json, height: u32) -> Option<Expr> {
 
 /// `left.attr`, or `left has attr`.
 fn attribute(has: bool, of: &Json, height: u32) -> Option<Expr> {
-    let (left, name) = (of.get("left")?, of.get("attr")?.as_str()?.to_owned());
-    if left.get("Var").and_then(Json::as_str) == Some("context") {
+    let (left, name) = (of.get("left")?, text(of, "attr")?.to_owned());
+    if is_context(left) {
         // The moment is not among a question's facts.
         return match (name == "now", has) {
             (true, _) => None,
