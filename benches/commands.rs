@@ -12,7 +12,11 @@
 //! one transaction and then answers each. The raw store decides nothing, hashes nothing, looks no id up,
 //! and is handed its rows ready-made.
 //!
-//! The disk decides, and an fsync may take 0.2 ms in one minute and 4 ms in the next; so all four take
+//! The 64 callers run twice, the raw store's too: once wherever the kernel has them run, and once with
+//! whoever writes on the first processor and everybody else on the others, so that it is not the kernel's
+//! habits which are measured: some keep threads that sleep often on one processor, though another is idle.
+//!
+//! The disk decides, and an fsync may take 0.2 ms in one minute and 4 ms in the next; so all take
 //! short turns within each round, and the ratios are medians over rounds. Without a disk, for information:
 //! the same commands on a ledger in memory, which is what deciding and bookkeeping take by themselves.
 //!
@@ -33,6 +37,7 @@ use consentry::{Command, Engine, Ledger, MemoryLedger, Principal, Submission, Ti
 use consentry_benches::disk::fill;
 use consentry_benches::is_asked_for;
 use consentry_benches::machine::file_system;
+use consentry_benches::placement::{Part, Placed, place, placed};
 use consentry_benches::rounds::{Spread, timed};
 use consentry_benches::world::{World, company_of, device, id, owner};
 use consentry_ledger::DiskLedger;
@@ -48,6 +53,9 @@ const CALLERS: usize = 64;
 /// Commands in the turn of one caller alone, and of each of many.
 const ALONE: usize = 300;
 const EACH: usize = 100;
+
+/// Where callers and the writer run.
+const PLACES: [&str; 2] = ["the writer on one processor, the others on the rest", "placed by the kernel"];
 
 /// What a share of the raw store's pace is required.
 const REQUIRED: f64 = 0.8;
@@ -77,6 +85,8 @@ impl Ours {
 
     fn submit(&self, submissions: &[Submission]) {
         for submission in submissions {
+            // Who wrote for others may have been in another place.
+            place(Part::Caller);
             let answer = self.engine.submit(submission, self.now).expect("the ledger works");
             assert!(answer.receipt().is_some(), "{answer:?}");
         }
@@ -264,13 +274,19 @@ impl<'c> Raw<'c> {
         let work: Vec<_> = rows.chunks(EACH).map(|rows| (rows.to_vec(), queue.clone())).collect();
         drop(queue);
         let call = |(rows, queue): (Vec<Row>, SyncSender<Job>)| {
+            place(Part::Caller);
             for row in rows {
                 let (answer, answered) = sync_channel(1);
                 queue.send((row, answer)).expect("the writer writes while there is a caller");
                 answered.recv().expect("the writer answers");
             }
         };
-        at_once(work, call, || self.serve(&jobs))
+        let serve = || {
+            place(Part::Writer);
+            self.serve(&jobs);
+            place(Part::Any);
+        };
+        at_once(work, call, serve)
     }
 
     fn serve(&mut self, jobs: &Receiver<Job>) {
@@ -283,7 +299,6 @@ impl<'c> Raw<'c> {
 }
 
 /// Commands a second of one contender, a number for each round.
-#[derive(Default)]
 struct Pace(Vec<f64>);
 
 impl Pace {
@@ -310,23 +325,28 @@ fn main() -> rusqlite::Result<()> {
         tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written to");
     let dir = folder.path().join("ledger");
     println!("on {}, {ROUNDS} rounds: medians [quartiles]", file_system(folder.path()));
-    let mut ours = Ours::on(DiskLedger::open(&dir).expect("an empty folder"), world);
+    let mut ours = Ours::on(Placed(DiskLedger::open(&dir).expect("an empty folder")), world);
     let mut memory = Ours::on(MemoryLedger::new(), world);
     let mut copyist = Copyist::new(&dir)?;
     let connection = database(&folder.path().join("raw.sqlite3"), &copyist.tables()?)?;
     let mut raw = Raw::new(&connection)?;
     raw.write(&copyist.rows()?)?;
-    let (mut our_one, mut raw_one, mut our_many, mut raw_many, mut without) =
-        (Pace::default(), Pace::default(), Pace::default(), Pace::default(), Pace::default());
+    let [mut our_one, mut raw_one, mut without] = [const { Pace(Vec::new()) }; 3];
+    let (mut our_many, mut raw_many) = ([const { Pace(Vec::new()) }; 2], [const { Pace(Vec::new()) }; 2]);
     for _ in 0..ROUNDS {
         our_one.note(ALONE, ours.alone());
         raw_one.note(ALONE, raw.alone(&copyist.rows()?));
-        our_many.note(CALLERS * EACH, ours.together());
-        raw_many.note(CALLERS * EACH, raw.together(&copyist.rows()?));
+        for ((our_many, raw_many), on) in our_many.iter_mut().zip(&mut raw_many).zip([true, false]) {
+            our_many.note(CALLERS * EACH, placed(on, || ours.together()));
+            let rows = copyist.rows()?;
+            raw_many.note(CALLERS * EACH, placed(on, || raw.together(&rows)));
+        }
         without.note(ALONE, memory.alone());
     }
     say("1 caller", &our_one, &raw_one);
-    say(&format!("{CALLERS} callers"), &our_many, &raw_many);
+    for ((our_many, raw_many), how) in our_many.iter().zip(&raw_many).zip(PLACES) {
+        say(&format!("{CALLERS} callers, {how}"), our_many, raw_many);
+    }
     println!("1 caller, ledger in memory:");
     println!("  engine     {:>8.0} commands a second", Spread::of(without.0.clone()));
     Ok(())

@@ -10,6 +10,7 @@ pub mod cedar;
 pub mod disk;
 pub mod frozen;
 pub mod machine;
+pub mod placement;
 pub mod random;
 pub mod rounds;
 pub mod world;

@@ -37,7 +37,7 @@ struct Inner {
     published: ArcSwap<Directory>,
     /// What commands are decided on: what is durable and what is on its way to be.
     tip: Mutex<Tip>,
-    queue: Queue,
+    queue: Queue<Engine>,
     under_way: UnderWay,
     /// The greatest moment that the engine was given: its time never runs backwards.
     latest: AtomicI64,

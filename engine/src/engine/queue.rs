@@ -1,451 +1,458 @@
-//! Who decides. Whoever brings a command while nobody decides, decides everything that waits by then;
-//! the others sleep until their answers are durable, and are woken once.
+//! Who does what for whom. A job is decided, then written, then answered; the callers are the only threads
+//! there are, and each stage is in the hands of one who is awake.
 //!
-//! What was decided together is written together. While it is written, the next decides what comes
-//! meanwhile: two halves of the callers take turns at deciding and at writing. Where writing takes so long
-//! that the next would only wait for it, all go together instead, so that one fsync is for all.
+//! One decides at a time: a caller that finds nobody deciding decides its own job and what others bring
+//! meanwhile, and then sleeps until its answer is durable. One writes at a time: all that is decided by
+//! then, with one fsync. While they write, those who were answered before come again and are decided. A
+//! writer that finds as good a lot ready goes on with it at once, and leaves it to one of those whose jobs
+//! are durable now to wake the others.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{Thread, current, park, park_timeout};
-use std::time::Duration;
+use std::thread::{Thread, current, park};
 
-use super::EngineError;
-use crate::command::Submission;
-use crate::decide::Effect;
-use crate::domain::{CommandId, Timestamp};
-use crate::ledger::{AppendError, Hash, LedgerError, Outcome};
-use crate::refusal::Refusal;
+/// How many lots a caller writes for others, after the one with its own job, before it takes its answer.
+const ERRANDS: usize = 4;
 
-/// How many commands are decided together at most.
-const BATCH: usize = 256;
+/// What is done with a job.
+pub(super) trait Work: Sized {
+    /// What a caller brings.
+    type Job;
+    /// A job that is decided, and is to be written.
+    type Decided;
+    /// Where decisions have led to.
+    type Reached;
+    /// A lot that was written, and is to be shown.
+    type Written;
+    /// What a caller is told.
+    type Told;
 
-/// How many commands are worth waking somebody who waits for more of them.
-const LOT: usize = 8;
+    /// Decides a job, after all that were decided before.
+    fn decide(&self, job: Self::Job) -> Self::Decided;
 
-/// How long somebody who could write waits for another command.
-const PATIENCE: Duration = Duration::from_micros(100);
+    /// Where decisions have led to. Nothing is decided meanwhile.
+    fn reached(&self) -> Self::Reached;
 
-/// For how long, for each caller there is, somebody waits until they can write while there is nothing to
-/// decide: longer is slow. It is about what going by halves can save.
-const SLOW: Duration = Duration::from_micros(16);
+    /// Makes a lot durable.
+    fn write(&self, lot: Vec<Self::Decided>, reached: Self::Reached) -> Self::Written;
 
-/// How many times all go together before two halves are tried again.
-const TOGETHER: usize = 32;
+    /// Shows what is durable. The answer is what everybody in the lot is told, in its order, and what may be
+    /// dropped once they are.
+    fn settle(&self, written: Self::Written) -> (Vec<Self::Told>, impl Sized);
 
-/// A command on its way to a decision.
-pub(super) struct Job {
-    pub(super) submission: Submission,
-    pub(super) body: Arc<str>,
-    pub(super) digest: Hash,
-    /// Why it is refused whatever is decided: its id is not its own.
-    pub(super) clash: Option<Refusal>,
-    pub(super) now: Timestamp,
+    /// What those are told whom a panic left without an answer.
+    fn stopped() -> Self::Told;
 }
-
-/// A command that was decided and handed to the ledger, and what came of it.
-pub(super) struct Settled {
-    pub(super) outcome: Outcome,
-    pub(super) effect: Option<Effect>,
-    pub(super) written: Result<Option<CommandId>, AppendError>,
-}
-
-pub(super) type Told = Result<Settled, EngineError>;
 
 /// Where a caller waits.
-struct Seat {
+struct Seat<W: Work> {
     thread: Thread,
-    told: Mutex<Option<Told>>,
+    news: Mutex<Option<News<W>>>,
 }
 
-impl Seat {
-    fn lock(&self) -> MutexGuard<'_, Option<Told>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+/// What a caller is woken for.
+enum News<W: Work> {
+    Told(W::Told),
+    /// To tell everybody in this lot, themselves among them.
+    Written(W::Written, Seats<W>),
+}
+
+type Seats<W> = Vec<Arc<Seat<W>>>;
+
+impl<W: Work> Seat<W> {
+    fn lock(&self) -> MutexGuard<'_, Option<News<W>>> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn tell(&self, told: Told) {
-        *self.lock() = Some(told);
-        self.thread.unpark();
-    }
 }
 
-/// The commands that nobody has begun to decide.
-#[derive(Default)]
-pub(super) struct Queue {
-    state: Mutex<State>,
-    /// How many callers there are, those included who were told and have not gone yet.
-    present: AtomicUsize,
-}
+/// The jobs under way.
+pub(super) struct Queue<W: Work>(Mutex<State<W>>);
 
-#[derive(Default)]
-struct State {
-    /// INVARIANT: who is in here waits, and will decide when woken while nobody else does.
-    waiting: VecDeque<(Job, Arc<Seat>)>,
-    decider: Option<Decider>,
-    /// Whether somebody has the right to write.
+struct State<W: Work> {
+    /// INVARIANT: while jobs wait, somebody decides, or one who waits was woken to.
+    waiting: VecDeque<(W::Job, Arc<Seat<W>>)>,
+    deciding: bool,
+    /// INVARIANT: while it is not empty, somebody writes or decides, or one who waits was woken to.
+    decided: Lot<W>,
     writing: bool,
-    /// How many commands were written together the last time.
-    last: usize,
-    /// How many batches in a row waited long to be written.
-    slow: usize,
-    /// How many batches are still to be everybody's.
-    together: usize,
 }
 
-/// A caller, as long as it is there.
-struct Present<'a>(&'a Queue);
+struct Lot<W: Work> {
+    decided: Vec<W::Decided>,
+    seats: Seats<W>,
+}
 
-impl<'a> Present<'a> {
-    fn of(queue: &'a Queue) -> Self {
-        queue.present.fetch_add(1, Ordering::Relaxed);
-        Self(queue)
+impl<W: Work> Default for Lot<W> {
+    fn default() -> Self {
+        Self { decided: Vec::new(), seats: Vec::new() }
     }
 }
 
-impl Drop for Present<'_> {
-    fn drop(&mut self) {
-        self.0.present.fetch_sub(1, Ordering::Relaxed);
+impl<W: Work> Default for Queue<W> {
+    fn default() -> Self {
+        let (waiting, decided) = (VecDeque::new(), Lot::default());
+        Self(Mutex::new(State { waiting, deciding: false, decided, writing: false }))
     }
 }
 
-/// Who decides.
-struct Decider {
-    thread: Thread,
-    /// For how many commands they are to be woken; `None`: they are awake.
-    sleeps_until: Option<usize>,
-}
-
-impl State {
-    /// The decider, if they sleep, and for how many commands they are to be woken.
-    fn sleeper(&self) -> Option<(&Thread, usize)> {
-        let decider = self.decider.as_ref()?;
-        Some((&decider.thread, decider.sleeps_until?))
-    }
-
-    /// How many commands of `present` callers are to be written together.
-    fn enough(&self, present: usize) -> usize {
-        let enough = if self.together > 0 { present.max(self.last) } else { present.div_ceil(2) };
-        enough.min(BATCH)
-    }
-}
-
-impl Queue {
+impl<W: Work> Queue<W> {
     /// INVARIANT: nothing panics while it holds the lock, so that a poisoned lock is whole.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State<W>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for what came of a command. The caller that finds nobody deciding has `conduct` deal with
-    /// all that wait, its own command among them.
-    pub(super) fn through(&self, job: Job, conduct: impl Fn(Vec<Job>, Turn<'_>)) -> Told {
-        let _present = Present::of(self);
-        let seat = Arc::new(Seat { thread: current(), told: Mutex::new(None) });
-        let sleeper = {
-            let mut state = self.lock();
-            state.waiting.push_back((job, seat.clone()));
-            let enough = state.sleeper().filter(|(_, until)| state.waiting.len() >= *until);
-            enough.map(|(decider, _)| decider.clone())
-        };
-        if let Some(decider) = sleeper {
-            decider.unpark();
-        }
+    /// Waits for what came of a job. Meanwhile its caller does what there is to do.
+    pub(super) fn through(&self, job: W::Job, work: &W) -> W::Told {
+        let seat = Arc::new(Seat { thread: current(), news: Mutex::new(None) });
+        self.lock().waiting.push_back((job, seat.clone()));
+        let caller = Caller { queue: self, work, seat: &seat };
         loop {
-            if let Some(told) = seat.lock().take() {
-                return told;
+            let news = seat.lock().take();
+            match news {
+                Some(News::Told(told)) => return told,
+                Some(News::Written(written, seats)) => caller.tell(written, seats),
+                None => {
+                    let duty = self.lock().duty(work);
+                    match duty {
+                        Some(Duty::Decide(job, seat)) => caller.decide(job, seat),
+                        Some(Duty::Write(lot, reached)) => caller.write(lot, reached),
+                        None => park(),
+                    }
+                }
             }
-            let Some(jobs) = self.take(&seat) else {
-                park();
-                continue;
-            };
-            let (jobs, seats) = jobs.into_iter().unzip();
-            conduct(jobs, Turn { queue: self, seats, deciding: true, writing: false, slow: false });
         }
     }
+}
 
-    /// What waits, if nobody decides. INVARIANT: the taker's own is among it, if it waits at all: whoever
-    /// is at work is not in the queue, and need not be woken.
-    fn take(&self, taker: &Arc<Seat>) -> Option<Vec<(Job, Arc<Seat>)>> {
-        let mut state = self.lock();
-        if state.decider.is_some() || state.waiting.is_empty() {
+/// What there is to do.
+enum Duty<W: Work> {
+    Decide(W::Job, Arc<Seat<W>>),
+    Write(Lot<W>, W::Reached),
+}
+
+impl<W: Work> State<W> {
+    /// What there is to do and nobody does.
+    fn duty(&mut self, work: &W) -> Option<Duty<W>> {
+        if self.deciding {
             return None;
         }
-        state.decider = Some(Decider { thread: current(), sleeps_until: None });
-        let batch = state.waiting.len().min(BATCH);
-        let own = state.waiting.iter().position(|(_, seat)| Arc::ptr_eq(seat, taker));
-        let own = own.filter(|own| *own >= batch).and_then(|own| state.waiting.remove(own));
-        let others = batch - usize::from(own.is_some());
-        Some(state.waiting.drain(..others).chain(own).collect())
-    }
-}
-
-/// A turn at deciding, and then at writing. However it ends, the next one has theirs, and nobody is left
-/// without an answer.
-pub(super) struct Turn<'a> {
-    queue: &'a Queue,
-    seats: Vec<Arc<Seat>>,
-    deciding: bool,
-    writing: bool,
-    /// Whether it waited long to write.
-    slow: bool,
-}
-
-impl Turn<'_> {
-    /// What came meanwhile, to be decided as well; `None`: it is time to write, and nobody else does.
-    pub(super) fn late(&mut self) -> Option<Vec<Job>> {
-        let mut state = self.queue.lock();
-        let mut patient = true;
-        loop {
-            if !state.writing {
-                (state.writing, self.writing) = (true, true);
-            }
-            let room =
-                if self.writing { state.enough(self.queue.present.load(Ordering::Relaxed)) } else { BATCH };
-            let more = room.saturating_sub(self.seats.len());
-            let waiting = state.waiting.len();
-            if waiting >= more.min(LOT) || !patient {
-                if more > 0 && waiting > 0 {
-                    let (jobs, seats): (Vec<_>, Vec<_>) = state.waiting.drain(..waiting.min(more)).unzip();
-                    self.seats.extend(seats);
-                    return Some(jobs);
-                }
-                if self.writing {
-                    return None;
-                }
-            }
-            let until = if more > 0 { more.min(LOT) } else { usize::MAX };
-            state = self.sleep(state, until);
-            if state.waiting.len() == waiting && (self.writing || state.writing) {
-                self.slow |= !self.writing;
-                patient = false;
-            }
+        if let Some((job, seat)) = self.waiting.pop_front() {
+            self.deciding = true;
+            return Some(Duty::Decide(job, seat));
         }
+        if self.writing || self.decided.seats.is_empty() {
+            return None;
+        }
+        self.writing = true;
+        let (lot, reached) = self.lot(work);
+        Some(Duty::Write(lot, reached))
     }
 
-    /// Sleeps until so many commands wait, or somebody has written, or patience is at its end.
-    fn sleep<'a>(&self, mut state: MutexGuard<'a, State>, until: usize) -> MutexGuard<'a, State>
-    where
-        Self: 'a,
-    {
-        fn say(state: &mut State, until: Option<usize>) {
-            if let Some(decider) = &mut state.decider {
-                decider.sleeps_until = until;
-            }
-        }
-        let queue = self.queue;
-        say(&mut state, Some(until));
-        drop(state);
-        let present = u32::try_from(queue.present.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
-        park_timeout(if self.writing { PATIENCE } else { SLOW.saturating_mul(present) });
-        let mut state = queue.lock();
-        say(&mut state, None);
-        state
+    /// What is decided, for who writes. INVARIANT: nobody is at a decision.
+    fn lot(&mut self, work: &W) -> (Lot<W>, W::Reached) {
+        (std::mem::take(&mut self.decided), work.reached())
     }
 
-    /// Everything is written: the next may write.
-    pub(super) fn written(&mut self) {
-        self.writing = false;
-        let sleeper = {
-            let mut state = self.queue.lock();
-            state.writing = false;
-            state.last = self.seats.len();
-            state.together = state.together.saturating_sub(1);
-            state.slow = if self.slow { state.slow + 1 } else { 0 };
-            if state.slow > 1 {
-                state.together = TOGETHER;
-            }
-            state.sleeper().map(|(decider, _)| decider.clone())
-        };
-        if let Some(next) = sleeper {
-            next.unpark();
-        }
+    /// What the writer goes on with, if it is at least so much. While somebody decides it is theirs, as soon
+    /// as they see that nobody writes.
+    fn next_lot(&mut self, work: &W, goes_on: bool, least: usize) -> Option<(Lot<W>, W::Reached)> {
+        let ready = goes_on && !self.deciding && self.decided.seats.len() >= least;
+        ready.then(|| self.lot(work))
     }
 
-    /// Everything is decided: the next may decide.
-    pub(super) fn let_next_decide(&mut self) {
-        self.deciding = false;
-        let next = {
-            let mut state = self.queue.lock();
-            state.decider = None;
-            state.waiting.front().map(|(_, seat)| seat.clone())
-        };
-        if let Some(next) = next {
-            next.thread.unpark();
-        }
-    }
-
-    /// Answers everybody.
-    pub(super) fn tell(mut self, all: Vec<Told>) {
-        for (seat, told) in self.seats.drain(..all.len()).zip(all) {
-            seat.tell(told);
-        }
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        if self.writing {
-            self.written();
-        }
+    /// Somebody who waits and is to be woken, as there is something to do that nobody does.
+    fn idle(&self) -> Option<Thread> {
         if self.deciding {
-            self.let_next_decide();
+            return None;
         }
-        for seat in self.seats.drain(..) {
-            let error = LedgerError::new("ledger_io", "the engine stopped before it answered");
-            seat.tell(Err(error.into()));
+        let decider = self.waiting.front().map(|(_, seat)| seat);
+        let writer = self.decided.seats.first().filter(|_| !self.writing);
+        decider.or(writer).map(|seat| seat.thread.clone())
+    }
+}
+
+/// Frees the hands of who decides or writes, and has somebody else take over what there is to do.
+fn rest<W: Work>(mut state: MutexGuard<'_, State<W>>, free: impl FnOnce(&mut State<W>)) {
+    free(&mut state);
+    let idle = state.idle();
+    drop(state);
+    if let Some(idle) = idle {
+        idle.unpark();
+    }
+}
+
+/// A caller, while it is awake.
+struct Caller<'a, W: Work> {
+    queue: &'a Queue<W>,
+    work: &'a W,
+    seat: &'a Arc<Seat<W>>,
+}
+
+impl<W: Work> Caller<'_, W> {
+    /// Decides a job, and what others bring meanwhile; then writes, if nobody else does.
+    fn decide(&self, mut job: W::Job, mut seat: Arc<Seat<W>>) {
+        loop {
+            let failing = Failing {
+                caller: self,
+                seats: std::slice::from_ref(&seat),
+                free: |state| state.deciding = false,
+            };
+            let decided = self.work.decide(job);
+            failing.did_not();
+            let mut state = self.queue.lock();
+            state.decided.decided.push(decided);
+            state.decided.seats.push(seat);
+            if !state.writing {
+                state.writing = true;
+                let (lot, reached) = state.lot(self.work);
+                rest(state, |state| state.deciding = false);
+                return self.write(lot, reached);
+            }
+            match state.waiting.pop_front() {
+                Some(next) => (job, seat) = next,
+                None => return state.deciding = false,
+            }
         }
+    }
+
+    /// Writes a lot, and those that are ready by then.
+    fn write(&self, mut lot: Lot<W>, mut reached: W::Reached) {
+        for errand in 0.. {
+            let Lot { decided, seats } = lot;
+            let failing = Failing { caller: self, seats: &seats, free: |state| state.writing = false };
+            let written = self.work.write(decided, reached);
+            failing.did_not();
+            let goes_on = errand < ERRANDS;
+            // A small lot is not worth an fsync while those who may bring more are not told yet.
+            let next = self.queue.lock().next_lot(self.work, goes_on, seats.len().div_ceil(2));
+            let other = seats.iter().find(|seat| !Arc::ptr_eq(seat, self.seat)).cloned();
+            match (&next, other) {
+                (Some(_), Some(other)) => self.send(&other, News::Written(written, seats)),
+                _ => {
+                    let waiting = next.as_ref().map_or(&[][..], |(lot, _)| &lot.seats);
+                    let failing =
+                        Failing { caller: self, seats: waiting, free: |state| state.writing = false };
+                    self.tell(written, seats);
+                    failing.did_not();
+                }
+            }
+            let next = next.or_else(|| {
+                let mut state = self.queue.lock();
+                let next = state.next_lot(self.work, goes_on, 1);
+                if next.is_none() {
+                    rest(state, |state| state.writing = false);
+                }
+                next
+            });
+            match next {
+                Some(next) => (lot, reached) = next,
+                None => return,
+            }
+        }
+    }
+
+    /// Shows what was written, and tells everybody who waits for it.
+    fn tell(&self, written: W::Written, seats: Seats<W>) {
+        let failing = Failing { caller: self, seats: &seats, free: |_| {} };
+        let (told, left) = self.work.settle(written);
+        failing.did_not();
+        let told = told.into_iter().chain(std::iter::repeat_with(W::stopped));
+        seats.iter().zip(told).for_each(|(seat, told)| self.send(seat, News::Told(told)));
+        // It may take time, which nobody has to wait for.
+        drop(left);
+    }
+
+    fn send(&self, seat: &Arc<Seat<W>>, news: News<W>) {
+        *seat.lock() = Some(news);
+        if !Arc::ptr_eq(seat, self.seat) {
+            seat.thread.unpark();
+        }
+    }
+}
+
+/// What is done when a caller panics at its work: nobody is left without an answer, or without somebody
+/// who does the rest.
+struct Failing<'a, W: Work> {
+    caller: &'a Caller<'a, W>,
+    seats: &'a [Arc<Seat<W>>],
+    free: fn(&mut State<W>),
+}
+
+impl<W: Work> Failing<'_, W> {
+    fn did_not(mut self) {
+        self.seats = &[];
+        self.free = |_| {};
+        std::mem::forget(self);
+    }
+}
+
+impl<W: Work> Drop for Failing<'_, W> {
+    fn drop(&mut self) {
+        rest(self.caller.queue.lock(), self.free);
+        self.seats.iter().for_each(|seat| self.caller.send(seat, News::Told(W::stopped())));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
-    use std::thread::{self, yield_now};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread;
 
     use super::*;
-    use crate::command::Command;
 
-    fn job(number: u8) -> Job {
-        let command = Command::RegisterCompany { company: format!("c-{number}").parse().unwrap() };
-        let submission = Submission::new(r#"Operator::"root""#.parse().unwrap(), command);
-        let (body, digest) = (submission.body().into(), submission.digest());
-        Job { submission, body, digest, clash: None, now: Timestamp::MIN }
+    /// Jobs are numbers, and so are their answers. What is written is noted.
+    #[derive(Default)]
+    struct Numbers {
+        decided: AtomicUsize,
+        lots: Mutex<Vec<Vec<u32>>>,
+        /// Who writes a lot waits here first, if there is something to wait for.
+        gate: Mutex<Option<Receiver<()>>>,
+        /// Numbers at which a stage panics.
+        fails_to_decide: Option<u32>,
+        fails_to_write: Option<u32>,
+        fails_to_settle: Option<u32>,
     }
 
-    fn done() -> Told {
-        let outcome = Outcome::Done { revision: 1, events: Vec::new(), determining_policies: Vec::new() };
-        Ok(Settled { outcome, effect: None, written: Ok(None) })
-    }
+    impl Work for Numbers {
+        type Job = u32;
+        type Decided = u32;
+        type Reached = usize;
+        type Written = Vec<u32>;
+        type Told = Result<u32, ()>;
 
-    /// Has the first caller be at its deciding while so many others come.
-    fn crowd(others: u8, conduct: impl Fn(Vec<Job>, Turn<'_>) + Sync) -> Vec<bool> {
-        let queue = Queue::default();
-        let (begun, go) = (Barrier::new(2), Barrier::new(2));
-        let first = |jobs, turn: Turn<'_>| {
-            begun.wait();
-            go.wait();
-            conduct(jobs, turn)
-        };
-        let came = |others| {
-            while queue.lock().waiting.len() < others {
-                yield_now()
+        fn decide(&self, job: u32) -> u32 {
+            assert_ne!(Some(job), self.fails_to_decide);
+            self.decided.fetch_add(1, Ordering::SeqCst);
+            job
+        }
+
+        fn reached(&self) -> usize {
+            self.decided.load(Ordering::SeqCst)
+        }
+
+        fn write(&self, lot: Vec<u32>, reached: usize) -> Vec<u32> {
+            let written = {
+                let mut lots = self.lots.lock().unwrap();
+                lots.push(lot.clone());
+                lots.iter().flatten().count()
+            };
+            assert_eq!(written, reached, "a lot is all that was decided by then");
+            assert!(self.fails_to_write.is_none_or(|number| !lot.contains(&number)));
+            if let Some(gate) = &*self.gate.lock().unwrap() {
+                let _open = gate.recv();
             }
-        };
+            lot
+        }
+
+        fn settle(&self, written: Vec<u32>) -> (Vec<Result<u32, ()>>, impl Sized) {
+            assert!(self.fails_to_settle.is_none_or(|number| !written.contains(&number)));
+            (written.into_iter().map(Ok).collect(), ())
+        }
+
+        fn stopped() -> Result<u32, ()> {
+            Err(())
+        }
+    }
+
+    impl Numbers {
+        fn gated() -> (Self, Sender<()>) {
+            let (open, gate) = channel();
+            (Self { gate: Mutex::new(Some(gate)), ..Self::default() }, open)
+        }
+
+        fn until(&self, decided: usize) {
+            while self.decided.load(Ordering::SeqCst) < decided {
+                thread::yield_now();
+            }
+        }
+
+        fn sizes(&self) -> Vec<usize> {
+            self.lots.lock().unwrap().iter().map(Vec::len).collect()
+        }
+    }
+
+    /// Has one caller write while so many others come, and lets it go on once they are decided. The answers.
+    fn crowd(work: &Numbers, open: Option<Sender<()>>, others: u32) -> Vec<thread::Result<Result<u32, ()>>> {
+        let queue = Queue::default();
         thread::scope(|scope| {
-            let leader = scope.spawn(|| queue.through(job(0), first).is_ok());
-            begun.wait();
-            let rest: Vec<_> = (1..=others)
-                .map(|number| {
-                    let (queue, conduct) = (&queue, &conduct);
-                    scope.spawn(move || queue.through(job(number), conduct).is_ok())
-                })
-                .collect();
-            came(usize::from(others));
-            go.wait();
-            let all = std::iter::once(leader).chain(rest);
-            all.map(|caller| caller.join().unwrap_or(false)).collect()
+            let queue = &queue;
+            let first = scope.spawn(move || queue.through(0, work));
+            if open.is_some() {
+                work.until(1);
+            }
+            let rest: Vec<_> =
+                (1..=others).map(|job| scope.spawn(move || queue.through(job, work))).collect();
+            if open.is_some() {
+                work.until(others as usize + 1);
+            }
+            drop(open);
+            std::iter::once(first).chain(rest).map(thread::ScopedJoinHandle::join).collect()
         })
     }
 
     #[test]
-    fn what_came_while_others_were_decided_is_decided_together() {
-        let batches = Mutex::new(Vec::new());
-        let answered = crowd(20, |jobs, mut turn| {
-            batches.lock().unwrap().push(jobs.len());
-            turn.let_next_decide();
-            turn.tell(jobs.iter().map(|_| done()).collect());
-        });
-        assert_eq!(answered, [true; 21]);
-        assert_eq!(*batches.lock().unwrap(), [1, 20]);
-    }
-
-    /// Decides and writes as the engine does; the sizes of the batches go into `batches`.
-    fn whole(mut jobs: Vec<Job>, mut turn: Turn<'_>, batches: &Mutex<Vec<usize>>) {
-        while let Some(late) = turn.late() {
-            jobs.extend(late);
-        }
-        turn.let_next_decide();
-        batches.lock().unwrap().push(jobs.len());
-        turn.written();
-        turn.tell(jobs.iter().map(|_| done()).collect());
-    }
-
-    #[test]
-    fn half_of_those_who_are_there_are_written_together() {
-        let batches = Mutex::new(Vec::new());
-        let answered = crowd(20, |jobs, turn| whole(jobs, turn, &batches));
-        assert_eq!(answered, [true; 21]);
-        let batches = batches.into_inner().unwrap();
-        assert_eq!((batches.first(), batches.iter().sum()), (Some(&11), 21), "{batches:?}");
-    }
-
-    #[test]
-    fn what_comes_while_another_writes_joins_in() {
-        let (queue, decided, batches) = (Queue::default(), AtomicUsize::new(0), Mutex::new(Vec::new()));
-        queue.lock().writing = true;
-        let conduct = |mut jobs: Vec<Job>, mut turn: Turn<'_>| {
-            decided.fetch_add(jobs.len(), Ordering::Relaxed);
-            while let Some(late) = turn.late() {
-                decided.fetch_add(late.len(), Ordering::Relaxed);
-                jobs.extend(late);
-            }
-            whole(jobs, turn, &batches);
-        };
+    fn each_is_told_its_own_answer() {
+        let work = Numbers::default();
+        let queue = Queue::default();
         thread::scope(|scope| {
-            for number in 0..20 {
-                let (queue, conduct) = (&queue, &conduct);
-                scope.spawn(move || queue.through(job(number), conduct).is_ok());
+            for caller in 0..16 {
+                let (queue, work) = (&queue, &work);
+                scope.spawn(move || {
+                    for job in (0..200).map(|number| caller * 1_000 + number) {
+                        assert_eq!(queue.through(job, work), Ok(job));
+                    }
+                });
             }
-            while decided.load(Ordering::Relaxed) < 20 {
-                yield_now();
-            }
-            let mut state = queue.lock();
-            state.writing = false;
-            state.decider.as_ref().unwrap().thread.unpark();
         });
-        assert_eq!(*batches.lock().unwrap(), [20]);
+        assert_eq!(work.sizes().iter().sum::<usize>(), 3_200);
+        let state = queue.lock();
+        assert!(!state.deciding && !state.writing && state.waiting.is_empty());
     }
 
     #[test]
-    fn where_writing_is_slow_all_go_together() {
-        let queue = Queue::default();
-        let turn = |slow| {
-            let seats =
-                (0..64).map(|_| Arc::new(Seat { thread: current(), told: Mutex::new(None) })).collect();
-            Turn { queue: &queue, seats, deciding: false, writing: true, slow }.written();
-            queue.lock().enough(64)
-        };
-        assert_eq!([turn(true), turn(false), turn(true), turn(true)], [32, 32, 32, 64]);
-        assert_eq!(queue.lock().enough(1), 64, "those who come again are waited for");
-        assert_eq!(queue.lock().enough(1_000), BATCH);
-        let halves_again = (0..TOGETHER).find(|_| turn(false) == 32);
-        assert_eq!(halves_again, Some(TOGETHER - 1));
+    fn what_comes_while_others_are_written_is_written_together() {
+        let (work, open) = Numbers::gated();
+        let answers: Vec<_> = crowd(&work, Some(open), 20).into_iter().map(Result::unwrap).collect();
+        assert_eq!(answers, (0..=20).map(Ok).collect::<Vec<_>>());
+        assert_eq!(work.sizes(), [1, 20]);
     }
 
     #[test]
-    fn whoever_is_at_work_is_not_in_the_queue() {
-        let queue = Queue::default();
-        let seat = || Arc::new(Seat { thread: current(), told: Mutex::new(None) });
-        let seats: Vec<_> = (0..BATCH + 10).map(|_| seat()).collect();
-        queue.lock().waiting.extend(seats.iter().map(|seat| (job(0), seat.clone())));
-        let taker = seats.last().unwrap();
-        let batch = queue.take(taker).unwrap();
-        assert_eq!(batch.len(), BATCH);
-        assert!(batch.iter().any(|(_, seat)| Arc::ptr_eq(seat, taker)));
-        assert_eq!(queue.lock().waiting.len(), 10);
+    fn one_alone_does_everything_itself() {
+        let (work, queue) = (Numbers::default(), Queue::default());
+        assert_eq!((1..=3).map(|job| queue.through(job, &work)).collect::<Vec<_>>(), [Ok(1), Ok(2), Ok(3)]);
+        assert_eq!(work.sizes(), [1, 1, 1]);
     }
 
     #[test]
-    fn one_who_panics_leaves_nobody_waiting() {
-        let answered = crowd(20, |jobs, turn| {
-            assert_ne!(jobs.len(), 1, "the first one fails");
-            turn.tell(jobs.iter().map(|_| done()).collect());
-        });
-        assert_eq!(answered.iter().filter(|answered| **answered).count(), 20);
-        let answered = crowd(3, |_, mut turn| {
-            while turn.late().is_some() {}
-            unreachable!("whoever is to write fails")
-        });
-        assert_eq!(answered, [false; 4]);
+    fn a_panic_at_a_decision_is_told_to_nobody_else() {
+        let work = Numbers { fails_to_decide: Some(7), ..Numbers::default() };
+        let answers = crowd(&work, None, 20);
+        let panicked = answers.iter().filter(|answer| answer.is_err()).count();
+        let stopped = answers.iter().filter(|answer| matches!(answer, Ok(Err(())))).count();
+        assert!((0..=1).contains(&stopped) && panicked == 1, "{stopped} stopped, {panicked} panicked");
+        assert_eq!(work.sizes().iter().sum::<usize>(), 20);
+    }
+
+    #[test]
+    fn a_panic_while_writing_or_telling_is_told_to_the_lot_and_to_nobody_else() {
+        for work in [
+            Numbers { fails_to_write: Some(7), ..Numbers::default() },
+            Numbers { fails_to_settle: Some(7), ..Numbers::default() },
+        ] {
+            let queue = Queue::default();
+            let panicked = thread::scope(|scope| {
+                let all: Vec<_> = (0..20)
+                    .map(|job| {
+                        let (queue, work) = (&queue, &work);
+                        scope.spawn(move || (job, queue.through(job, work)))
+                    })
+                    .collect();
+                all.into_iter().map(thread::ScopedJoinHandle::join).filter(Result::is_err).count()
+            });
+            assert_eq!(panicked, 1);
+            assert_eq!(queue.through(100, &work), Ok(100));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::queue::{Job, Settled, Turn};
+use super::queue::Work;
 use super::{Answer, Engine, EngineError};
 use crate::command::{Submission, digest};
 use crate::decide::{Decided, Effect, decide, overdue};
@@ -14,7 +14,6 @@ use crate::event::Event;
 use crate::ledger::{
     AppendError, Appended, Attempt, Commit, Entry, Hash, Ledger, LedgerError, Mark, Outcome,
 };
-use crate::policy::Policies;
 use crate::refusal::{Refusal, RefusalCode};
 
 /// Records that are read at once when catching up.
@@ -72,15 +71,48 @@ fn catch_up(directory: &mut Directory, ledger: &dyn Ledger) -> Result<(), Engine
     }
 }
 
-/// A command whose append is under way.
-struct Sent {
-    commit: Commit,
-    outcome: Outcome,
-    effect: Option<Effect>,
+/// What the engine does in its turn.
+#[expect(clippy::large_enum_variant, reason = "nearly every job is a command")]
+pub(super) enum Job {
+    Command {
+        submission: Submission,
+        body: Arc<str>,
+        digest: Hash,
+        /// Why it is refused whatever is decided: its id is not its own.
+        clash: Option<Refusal>,
+        now: Timestamp,
+    },
+    /// Records what time has ended.
+    Sweep { now: Timestamp },
+}
+
+/// A job whose append is under way. What has nothing to append is over.
+pub(super) struct Sent {
+    commit: Option<Commit>,
+    came: Came,
+}
+
+/// What a job came to, once it is durable.
+enum Came {
+    Answer(Outcome, Option<Effect>),
+    Swept(usize),
+}
+
+/// What was written together, and where it leads to.
+pub(super) struct Written {
+    all: Vec<Result<Settled, EngineError>>,
+    last: Option<Appended>,
+    reached: Reached,
+}
+
+/// A job that was written, or not.
+pub(super) struct Settled {
+    came: Came,
+    written: Result<Option<CommandId>, AppendError>,
 }
 
 /// Where the tip was when something was sent: what will be durable with it.
-struct Reached {
+pub(super) struct Reached {
     generation: u64,
     directory: Directory,
 }
@@ -151,17 +183,19 @@ impl Engine {
         // That an id was used is rare, and the ledger finds it anyway: it is asked once there is a conflict.
         let mut clash = not_chosen(submission);
         loop {
-            let job =
-                Job { submission: submission.clone(), body: body.clone(), digest, clash: clash.take(), now };
-            let settled = self.inner.queue.through(job, |jobs, turn| self.conduct(jobs, turn))?;
+            let (submission_, body) = (submission.clone(), body.clone());
+            let job = Job::Command { submission: submission_, body, digest, clash: clash.take(), now };
+            let Settled { came, written } = self.inner.queue.through(job, self)?;
             self.snapshot_if_due();
-            let full = match settled.written {
-                Ok(Some(id)) => return Ok(Answer::from_outcome(id, settled.outcome, settled.effect)),
-                Ok(None) => return Err(LedgerError::new("ledger_io", "the ledger named no command").into()),
-                Err(AppendError::Conflict(_)) => None,
+            let full = match (written, came) {
+                (Ok(Some(id)), Came::Answer(outcome, effect)) => {
+                    return Ok(Answer::from_outcome(id, outcome, effect));
+                }
+                (Ok(_), _) => return Err(LedgerError::new("ledger_io", "the ledger named no command").into()),
+                (Err(AppendError::Conflict(_)), _) => None,
                 // What was answered before needs no space.
-                Err(AppendError::Ledger(error)) if error.code == "ledger_full" => Some(error),
-                Err(AppendError::Ledger(error)) => return Err(error.into()),
+                (Err(AppendError::Ledger(error)), _) if error.code == "ledger_full" => Some(error),
+                (Err(AppendError::Ledger(error)), _) => return Err(error.into()),
             };
             match (self.first_answer(submission, &digest)?, full) {
                 (Some(Ok(answer)), _) => return Ok(answer),
@@ -179,61 +213,14 @@ impl Engine {
     /// When the ledger fails.
     pub fn sweep(&self, now: Timestamp) -> Result<usize, EngineError> {
         loop {
-            let (count, commit, reached) = {
-                let mut tip = self.lock();
-                let at = self.now(now)?;
-                let events = overdue(&tip.directory, at);
-                if events.is_empty() {
-                    return Ok(0);
-                }
-                let count = events.len();
-                let commit = self.send(&mut tip, events, None, at)?;
-                (count, commit, tip.reached())
-            };
-            let written = commit.wait();
-            self.settle(written.as_ref().ok(), written.is_ok(), reached)?;
+            let Settled { came, written } = self.inner.queue.through(Job::Sweep { now }, self)?;
             self.snapshot_if_due();
-            match written {
-                Ok(_) => return Ok(count),
-                Err(AppendError::Conflict(_)) => {}
-                Err(AppendError::Ledger(error)) => return Err(error.into()),
+            match (written, came) {
+                (Ok(_), Came::Swept(count)) => return Ok(count),
+                (Ok(_), Came::Answer(..)) | (Err(AppendError::Conflict(_)), _) => {}
+                (Err(AppendError::Ledger(error)), _) => return Err(error.into()),
             }
         }
-    }
-
-    /// Decides commands on the tip, one after the other, and has them written together.
-    fn conduct(&self, jobs: Vec<Job>, mut turn: Turn<'_>) {
-        let mut sent = Vec::with_capacity(jobs.len());
-        let decide = |jobs: Vec<Job>, sent: &mut Vec<_>| {
-            let mut tip = self.lock();
-            let policies = self.inner.policies.load_full();
-            sent.extend(jobs.into_iter().map(|job| self.decide(&mut tip, &policies, job)));
-            tip.reached()
-        };
-        let mut reached = decide(jobs, &mut sent);
-        while let Some(late) = turn.late() {
-            reached = decide(late, &mut sent);
-        }
-        turn.let_next_decide();
-        let written: Vec<_> = sent
-            .into_iter()
-            .map(|sent| sent.map(|Sent { commit, outcome, effect }| (commit.wait(), outcome, effect)))
-            .collect();
-        turn.written();
-        let last = written.iter().flatten().filter_map(|(written, ..)| written.as_ref().ok()).next_back();
-        let whole = written.iter().all(|sent| matches!(sent, Ok((Ok(_), ..))));
-        let before = match self.settle(last, whole, reached) {
-            Ok(before) => before,
-            Err(error) => return turn.tell(written.iter().map(|_| Err(error.clone())).collect()),
-        };
-        let told = |(written, outcome, effect): (Result<Appended, _>, _, _)| Settled {
-            outcome,
-            effect,
-            written: written.map(|appended| appended.command_id),
-        };
-        turn.tell(written.into_iter().map(|sent| sent.map(told)).collect());
-        // Freeing what no reader sees any more takes time, which nobody has to wait for.
-        drop(before);
     }
 
     fn lock(&self) -> MutexGuard<'_, Tip> {
@@ -271,12 +258,21 @@ impl Engine {
     }
 
     /// Decides a command on the tip and sends it to the ledger.
-    fn decide(&self, tip: &mut Tip, policies: &Policies, job: Job) -> Result<Sent, EngineError> {
-        let Job { submission, body, digest, clash, now } = job;
-        let at = self.now(now)?;
+    fn decide_command(
+        &self,
+        tip: &mut Tip,
+        submission: Submission,
+        body: Arc<str>,
+        digest: Hash,
+        clash: Option<Refusal>,
+        at: Timestamp,
+    ) -> Result<Sent, EngineError> {
         let (binds, decided) = match clash {
             Some(refusal) => (false, Decided::Refused { refusal, events: Vec::new() }),
-            None => (true, decide(&tip.directory, &submission, policies, &self.inner.lifetimes, at)),
+            None => {
+                let policies = self.inner.policies.load();
+                (true, decide(&tip.directory, &submission, &**policies, &self.inner.lifetimes, at))
+            }
         };
         let (events, outcome, effect) = match decided {
             Decided::Accepted { events, determining_policies, effect } => {
@@ -295,7 +291,14 @@ impl Engine {
             outcome: outcome.clone(),
         };
         let commit = self.send(tip, events, Some(attempt), at)?;
-        Ok(Sent { commit, outcome, effect })
+        Ok(Sent { commit: Some(commit), came: Came::Answer(outcome, effect) })
+    }
+
+    fn decide_sweep(&self, tip: &mut Tip, at: Timestamp) -> Result<Sent, EngineError> {
+        let events = overdue(&tip.directory, at);
+        let count = events.len();
+        let commit = if events.is_empty() { None } else { Some(self.send(tip, events, None, at)?) };
+        Ok(Sent { commit, came: Came::Swept(count) })
     }
 
     /// Sends an entry to the ledger, and moves the tip ahead to where it will lead.
@@ -386,6 +389,59 @@ impl Engine {
         self.inner.published.rcu(|published| {
             if published.revision() < directory.revision() { directory.clone() } else { published.clone() }
         })
+    }
+}
+
+impl Work for Engine {
+    type Job = Job;
+    type Decided = Result<Sent, EngineError>;
+    type Reached = Reached;
+    type Written = Written;
+    type Told = Result<Settled, EngineError>;
+
+    fn decide(&self, job: Job) -> Result<Sent, EngineError> {
+        let mut tip = self.lock();
+        match job {
+            Job::Command { submission, body, digest, clash, now } => {
+                let at = self.now(now)?;
+                self.decide_command(&mut tip, submission, body, digest, clash, at)
+            }
+            Job::Sweep { now } => {
+                let at = self.now(now)?;
+                self.decide_sweep(&mut tip, at)
+            }
+        }
+    }
+
+    fn reached(&self) -> Reached {
+        self.lock().reached()
+    }
+
+    fn write(&self, lot: Vec<Self::Decided>, reached: Reached) -> Written {
+        let mut last = None;
+        let mut write = |Sent { commit, came }| {
+            let written = commit.map_or(Ok(None), |commit| {
+                let appended = commit.wait()?;
+                let id = appended.command_id.clone();
+                last = Some(appended);
+                Ok(id)
+            });
+            Settled { came, written }
+        };
+        let all = lot.into_iter().map(|sent| sent.map(&mut write)).collect();
+        Written { all, last, reached }
+    }
+
+    fn settle(&self, Written { all, last, reached }: Written) -> (Vec<Self::Told>, impl Sized) {
+        let whole = all.iter().all(|sent| matches!(sent, Ok(Settled { written: Ok(_), .. })));
+        match self.settle(last.as_ref(), whole, reached) {
+            Ok(before) => (all, before),
+            Err(error) => (all.iter().map(|_| Err(error.clone())).collect(), None),
+        }
+    }
+
+    fn stopped() -> Self::Told {
+        Err(LedgerError::new("ledger_io", "the engine stopped before it answered").into())
     }
 }
 

@@ -1,0 +1,115 @@
+//! Where threads run: whoever writes on the first processor, those who call on the others.
+//!
+//! Left to itself, a kernel may wake threads that sleep often on the processor of whoever wakes them, and
+//! keep the others idle; some of those made for virtual machines do so on purpose. What two processors can
+//! do together is seen only when threads are told where to run.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use consentry::Ledger;
+use consentry::directory::Revision;
+use consentry::domain::{CommandId, TicketId};
+use consentry::ledger::{Answered, AuditEntry, Commit, Entry, Head, LedgerError, Record};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+/// What a thread is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Whatever it likes, anywhere.
+    Any,
+    /// Writing.
+    Writer,
+    /// Calling.
+    Caller,
+}
+
+static ON: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static PART: Cell<Part> = const { Cell::new(Part::Any) };
+}
+
+/// Has [`place`] do something, or nothing.
+pub fn placed<T>(on: bool, work: impl FnOnce() -> T) -> T {
+    ON.store(on, Ordering::SeqCst);
+    let done = work();
+    ON.store(false, Ordering::SeqCst);
+    done
+}
+
+/// Moves the current thread to where its part is to run.
+///
+/// # Panics
+/// When the kernel does not let it.
+#[expect(clippy::expect_used, reason = "a thread in the wrong place would be a wrong figure")]
+pub fn place(part: Part) {
+    let processors = available_parallelism().map_or(1, usize::from);
+    if processors < 2 || PART.get() == part || !(ON.load(Ordering::Relaxed) || part == Part::Any) {
+        return;
+    }
+    PART.set(part);
+    let mut set = CpuSet::new();
+    let here = |processor: &usize| match part {
+        Part::Any => true,
+        Part::Writer => *processor == 0,
+        Part::Caller => *processor > 0,
+    };
+    (0..processors).filter(here).for_each(|processor| set.set(processor));
+    sched_setaffinity(None, &set).expect("a thread may choose among its processors");
+}
+
+/// A ledger that is written in the writer's place, by whoever waits for it.
+#[derive(Debug)]
+pub struct Placed<L>(pub L);
+
+impl<L: Ledger> Ledger for Placed<L> {
+    fn epoch(&self) -> &str {
+        self.0.epoch()
+    }
+
+    fn head(&self) -> Result<Head, LedgerError> {
+        self.0.head()
+    }
+
+    fn append(&self, entry: Entry) -> Commit {
+        let commit = self.0.append(entry);
+        if !ON.load(Ordering::Relaxed) {
+            return commit;
+        }
+        Commit::later(|| {
+            place(Part::Writer);
+            commit.wait()
+        })
+    }
+
+    fn read(&self, after: Revision, limit: usize) -> Result<Vec<Record>, LedgerError> {
+        self.0.read(after, limit)
+    }
+
+    fn wait(&self, revision: Revision, timeout: Duration) -> Result<Head, LedgerError> {
+        self.0.wait(revision, timeout)
+    }
+
+    fn answered(&self, id: &CommandId) -> Result<Option<Answered>, LedgerError> {
+        self.0.answered(id)
+    }
+
+    fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, LedgerError> {
+        self.0.audit(after, limit)
+    }
+
+    fn failed_completions(&self, ticket: &TicketId) -> Result<u64, LedgerError> {
+        self.0.failed_completions(ticket)
+    }
+
+    fn snapshot(&self) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.0.snapshot()
+    }
+
+    fn save_snapshot(&self, revision: Revision, bytes: Vec<u8>) -> Result<(), LedgerError> {
+        self.0.save_snapshot(revision, bytes)
+    }
+}
