@@ -5,6 +5,7 @@
 //! do together is seen only when threads are told where to run.
 
 use std::cell::Cell;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -28,12 +29,16 @@ pub enum Part {
 
 static ON: AtomicBool = AtomicBool::new(false);
 
+/// How many there are: asking takes a while, and once in one place a thread sees no other.
+static PROCESSORS: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(1, usize::from));
+
 thread_local! {
     static PART: Cell<Part> = const { Cell::new(Part::Any) };
 }
 
 /// Has [`place`] do something, or nothing.
 pub fn placed<T>(on: bool, work: impl FnOnce() -> T) -> T {
+    LazyLock::force(&PROCESSORS);
     ON.store(on, Ordering::SeqCst);
     let done = work();
     ON.store(false, Ordering::SeqCst);
@@ -46,11 +51,14 @@ pub fn placed<T>(on: bool, work: impl FnOnce() -> T) -> T {
 /// When the kernel does not let it.
 #[expect(clippy::expect_used, reason = "a thread in the wrong place would be a wrong figure")]
 pub fn place(part: Part) {
-    let processors = available_parallelism().map_or(1, usize::from);
-    if processors < 2 || PART.get() == part || !(ON.load(Ordering::Relaxed) || part == Part::Any) {
+    if PART.get() == part || !(ON.load(Ordering::Relaxed) || part == Part::Any) {
         return;
     }
     PART.set(part);
+    let processors = *PROCESSORS;
+    if processors < 2 {
+        return;
+    }
     let mut set = CpuSet::new();
     let here = |processor: &usize| match part {
         Part::Any => true,
