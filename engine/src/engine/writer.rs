@@ -333,7 +333,9 @@ impl Engine {
         if let Some(last) = last {
             self.latch(last.at);
         }
-        if whole {
+        // After a panic at a decision the tip may have gone back behind what is written now.
+        let behind = last.is_some_and(|last| reached.directory.revision() < last.head.revision);
+        if whole && !behind {
             return Ok(Some(self.publish(reached.directory)));
         }
         let mut tip = self.lock();
