@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::thread;
 
+use super::queue::Work;
+use super::writer::Job;
 use super::*;
 use crate::command::Submission;
 use crate::domain::Principal;
@@ -28,6 +30,8 @@ fn at(millis: i64) -> Timestamp {
 struct Shared {
     ledger: Arc<MemoryLedger>,
     full: Arc<std::sync::atomic::AtomicBool>,
+    /// Appends are done when they are waited for, and every second one panics.
+    late: Option<Arc<AtomicU64>>,
 }
 
 impl Ledger for Shared {
@@ -41,7 +45,10 @@ impl Ledger for Shared {
         if self.full.load(Ordering::SeqCst) {
             return Commit::ready(Err(LedgerError::new("ledger_full", "no space is left").into()));
         }
-        self.ledger.append(entry)
+        let Some(late) = &self.late else { return self.ledger.append(entry) };
+        assert_eq!(late.fetch_add(1, Ordering::SeqCst) % 2, 0, "every second append panics");
+        let ledger = self.ledger.clone();
+        Commit::later(move || ledger.append(entry).wait())
     }
     fn read(&self, after: Revision, limit: usize) -> Result<Vec<Record>, LedgerError> {
         self.ledger.read(after, limit)
@@ -113,6 +120,24 @@ fn a_failed_append_changes_nothing_and_the_next_one_goes_on() {
     ledger.full.store(false, Ordering::SeqCst);
     let receipt = engine.submit(&failed, at(3)).unwrap().receipt().cloned().unwrap();
     assert_eq!(receipt.revision, 2);
+}
+
+#[test]
+fn what_is_told_is_shown_even_after_a_panic_at_the_next_decision() {
+    let ledger = Shared { late: Some(Arc::default()), ..Shared::default() };
+    let engine = Engine::open(ledger).unwrap();
+    let decide = |company| {
+        let submission = register(company);
+        let (body, digest) = (submission.body().into(), submission.digest());
+        Work::decide(&engine, Job::Command { submission, body, digest, clash: None, now: at(1) })
+    };
+    let one = decide("one");
+    let two = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decide("two").is_ok()));
+    assert!(two.is_err());
+    let written = Work::write(&engine, vec![one], engine.reached());
+    let (told, _) = Work::settle(&engine, written);
+    assert!(told.iter().all(Result::is_ok));
+    assert!(engine.directory().has_company("one"));
 }
 
 #[test]
