@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::queue::Work;
-use super::writer::Job;
+use super::writer::{Job, Order, Task};
 use super::*;
 use crate::command::Submission;
 use crate::domain::Principal;
@@ -129,7 +129,8 @@ fn what_is_told_is_shown_even_after_a_panic_at_the_next_decision() {
     let decide = |company| {
         let submission = register(company);
         let (body, digest) = (submission.body().into(), submission.digest());
-        Work::decide(&engine, Job::Command { submission, body, digest, clash: None, now: at(1) })
+        let task = Task::Command(Order { submission, body, digest, clash: None });
+        Work::decide(&engine, Job { task, now: at(1) })
     };
     let one = decide("one");
     let two = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decide("two").is_ok()));

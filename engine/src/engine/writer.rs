@@ -72,18 +72,25 @@ fn catch_up(directory: &mut Directory, ledger: &dyn Ledger) -> Result<(), Engine
 }
 
 /// What the engine does in its turn.
-#[expect(clippy::large_enum_variant, reason = "nearly every job is a command")]
-pub(super) enum Job {
-    Command {
-        submission: Submission,
-        body: Arc<str>,
-        digest: Hash,
-        /// Why it is refused whatever is decided: its id is not its own.
-        clash: Option<Refusal>,
-        now: Timestamp,
-    },
+pub(super) struct Job {
+    pub(super) task: Task,
+    pub(super) now: Timestamp,
+}
+
+#[expect(clippy::large_enum_variant, reason = "nearly every task is a command")]
+pub(super) enum Task {
+    Command(Order),
     /// Records what time has ended.
-    Sweep { now: Timestamp },
+    Sweep,
+}
+
+/// A command on its way to a decision.
+pub(super) struct Order {
+    pub(super) submission: Submission,
+    pub(super) body: Arc<str>,
+    pub(super) digest: Hash,
+    /// Why it is refused whatever is decided: its id is not its own.
+    pub(super) clash: Option<Refusal>,
 }
 
 /// A job whose append is under way. What has nothing to append is over.
@@ -183,8 +190,9 @@ impl Engine {
         // That an id was used is rare, and the ledger finds it anyway: it is asked once there is a conflict.
         let mut clash = not_chosen(submission);
         loop {
-            let (submission_, body) = (submission.clone(), body.clone());
-            let job = Job::Command { submission: submission_, body, digest, clash: clash.take(), now };
+            let order =
+                Order { submission: submission.clone(), body: body.clone(), digest, clash: clash.take() };
+            let job = Job { task: Task::Command(order), now };
             let Settled { came, written } = self.inner.queue.through(job, self)?;
             self.snapshot_if_due();
             let full = match (written, came) {
@@ -213,7 +221,7 @@ impl Engine {
     /// When the ledger fails.
     pub fn sweep(&self, now: Timestamp) -> Result<usize, EngineError> {
         loop {
-            let Settled { came, written } = self.inner.queue.through(Job::Sweep { now }, self)?;
+            let Settled { came, written } = self.inner.queue.through(Job { task: Task::Sweep, now }, self)?;
             self.snapshot_if_due();
             match (written, came) {
                 (Ok(_), Came::Swept(count)) => return Ok(count),
@@ -258,15 +266,8 @@ impl Engine {
     }
 
     /// Decides a command on the tip and sends it to the ledger.
-    fn decide_command(
-        &self,
-        tip: &mut Tip,
-        submission: Submission,
-        body: Arc<str>,
-        digest: Hash,
-        clash: Option<Refusal>,
-        at: Timestamp,
-    ) -> Result<Sent, EngineError> {
+    fn decide_command(&self, tip: &mut Tip, order: Order, at: Timestamp) -> Result<Sent, EngineError> {
+        let Order { submission, body, digest, clash } = order;
         let (binds, decided) = match clash {
             Some(refusal) => (false, Decided::Refused { refusal, events: Vec::new() }),
             None => {
@@ -297,7 +298,7 @@ impl Engine {
     fn decide_sweep(&self, tip: &mut Tip, at: Timestamp) -> Result<Sent, EngineError> {
         let events = overdue(&tip.directory, at);
         let count = events.len();
-        let commit = if events.is_empty() { None } else { Some(self.send(tip, events, None, at)?) };
+        let commit = (count > 0).then(|| self.send(tip, events, None, at)).transpose()?;
         Ok(Sent { commit, came: Came::Swept(count) })
     }
 
@@ -401,17 +402,12 @@ impl Work for Engine {
     type Written = Written;
     type Told = Result<Settled, EngineError>;
 
-    fn decide(&self, job: Job) -> Result<Sent, EngineError> {
+    fn decide(&self, Job { task, now }: Job) -> Result<Sent, EngineError> {
         let mut tip = self.lock();
-        match job {
-            Job::Command { submission, body, digest, clash, now } => {
-                let at = self.now(now)?;
-                self.decide_command(&mut tip, submission, body, digest, clash, at)
-            }
-            Job::Sweep { now } => {
-                let at = self.now(now)?;
-                self.decide_sweep(&mut tip, at)
-            }
+        let at = self.now(now)?;
+        match task {
+            Task::Command(order) => self.decide_command(&mut tip, order, at),
+            Task::Sweep => self.decide_sweep(&mut tip, at),
         }
     }
 
