@@ -179,7 +179,8 @@ impl Engine {
     /// the first answer, another body is a conflict.
     ///
     /// # Errors
-    /// When the ledger fails; whether the command is in it is told by giving it again under the same id.
+    /// When the ledger fails, or a panic kept the command from its answer; whether the command is in the
+    /// ledger is told by giving it again under the same id.
     pub fn submit(&self, submission: &Submission, now: Timestamp) -> Result<Answer, EngineError> {
         // A command that is repeated tells the time as well as any other.
         let now = self.latch(now);
