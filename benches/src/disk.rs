@@ -39,7 +39,13 @@ fn entry(expected: Revision, Happened { at, events }: Happened) -> Entry {
         events: events.iter().map(Event::name).map(str::to_owned).collect(),
         determining_policies: vec!["operator-keeps-directory".to_owned()],
     };
-    let attempt =
-        Attempt { id: None, binds: true, digest: [0; 32], principal, body: body.to_string().into(), outcome };
+    let attempt = Attempt {
+        id: None,
+        binds: true,
+        digest: [0; 32],
+        principal,
+        body: body.to_string(),
+        outcome: outcome.into(),
+    };
     Entry { mark: Mark::unique(), expected, after: None, at, events, attempt: Some(attempt) }
 }

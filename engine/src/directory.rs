@@ -10,8 +10,6 @@ mod record;
 mod snapshot;
 mod trie;
 
-use std::sync::Arc;
-
 pub use apply::IllegalEvent;
 pub use coverage::Coverage;
 pub use record::{
@@ -24,7 +22,7 @@ use crate::domain::{
     ApplicationId, CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, InviteId, Permission,
     Scope, SiteId, TicketId, Timestamp,
 };
-use trie::Trie;
+use trie::{Map, Set};
 
 /// The place of a record in the ledger: 1 for the first, one more for each. 0: before all.
 pub type Revision = u64;
@@ -54,18 +52,18 @@ fn bucket(moment: Timestamp) -> i64 {
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
     revision: Revision,
-    companies: Trie<CompanyId, ()>,
-    end_users: Trie<EndUserId, Arc<EndUserRecord>>,
-    contacts: Trie<Contact, EndUserId>,
-    installers: Trie<InstallerId, Arc<InstallerRecord>>,
-    sites: Trie<SiteId, Arc<SiteRecord>>,
-    devices: Trie<DeviceId, Arc<DeviceRecord>>,
-    invites: Trie<InviteId, Arc<InviteRecord>>,
-    applications: Trie<ApplicationId, Arc<ApplicationRecord>>,
-    tickets: Trie<TicketId, Arc<TicketRecord>>,
-    grants: Trie<GrantId, Arc<GrantRecord>>,
+    companies: Set<CompanyId>,
+    end_users: Map<EndUserId, EndUserRecord>,
+    contacts: Map<Contact, EndUserId>,
+    installers: Map<InstallerId, InstallerRecord>,
+    sites: Map<SiteId, SiteRecord>,
+    devices: Map<DeviceId, DeviceRecord>,
+    invites: Map<InviteId, InviteRecord>,
+    applications: Map<ApplicationId, ApplicationRecord>,
+    tickets: Map<TicketId, TicketRecord>,
+    grants: Map<GrantId, GrantRecord>,
     /// What time will end, by the minute in which it will.
-    due: rpds::RedBlackTreeMapSync<i64, Trie<Item, ()>>,
+    due: rpds::RedBlackTreeMapSync<i64, Set<Item>>,
 }
 
 impl Directory {
@@ -85,13 +83,13 @@ impl Directory {
     /// Whether the company is registered. O(1), as every look-up here.
     #[must_use]
     pub fn has_company(&self, company: &str) -> bool {
-        self.companies.contains_key(company)
+        self.companies.get(company).is_some()
     }
 
     /// The end user with this id.
     #[must_use]
     pub fn end_user(&self, id: &str) -> Option<&EndUserRecord> {
-        self.end_users.get(id).map(|record| &**record)
+        self.end_users.get(id)
     }
 
     /// The end user whose verified contact this is.
@@ -103,43 +101,43 @@ impl Directory {
     /// The installer with this id.
     #[must_use]
     pub fn installer(&self, id: &str) -> Option<&InstallerRecord> {
-        self.installers.get(id).map(|record| &**record)
+        self.installers.get(id)
     }
 
     /// The site with this id.
     #[must_use]
     pub fn site(&self, id: &str) -> Option<&SiteRecord> {
-        self.sites.get(id).map(|record| &**record)
+        self.sites.get(id)
     }
 
     /// The device with this id.
     #[must_use]
     pub fn device(&self, id: &str) -> Option<&DeviceRecord> {
-        self.devices.get(id).map(|record| &**record)
+        self.devices.get(id)
     }
 
     /// The invite with this id, whatever became of it.
     #[must_use]
     pub fn invite(&self, id: &str) -> Option<&InviteRecord> {
-        self.invites.get(id).map(|record| &**record)
+        self.invites.get(id)
     }
 
     /// The application with this id, whatever became of it.
     #[must_use]
     pub fn application(&self, id: &str) -> Option<&ApplicationRecord> {
-        self.applications.get(id).map(|record| &**record)
+        self.applications.get(id)
     }
 
     /// The ticket with this id, whatever became of it.
     #[must_use]
     pub fn ticket(&self, id: &str) -> Option<&TicketRecord> {
-        self.tickets.get(id).map(|record| &**record)
+        self.tickets.get(id)
     }
 
     /// The grant with this id, whatever became of it.
     #[must_use]
     pub fn grant(&self, id: &str) -> Option<&GrantRecord> {
-        self.grants.get(id).map(|record| &**record)
+        self.grants.get(id)
     }
 
     /// How many grants there are, live or not.
@@ -150,7 +148,7 @@ impl Directory {
 
     /// All grants, in no order that means anything. O(grants).
     pub fn grants(&self) -> impl Iterator<Item = (&GrantId, &GrantRecord)> {
-        self.grants.iter().map(|(id, record)| (id, &**record))
+        self.grants.iter()
     }
 
     /// Whether `company` has a live grant of `permission` for the device or site with this id, and
@@ -177,7 +175,7 @@ impl Directory {
         if site.owner.is_some() {
             let covers = site
                 .devices
-                .keys()
+                .iter()
                 .filter_map(|device| self.device(device.as_str()))
                 .map(|device| &device.covers)
                 .chain([&site.covers]);
@@ -206,7 +204,7 @@ impl Directory {
         let mut items: Vec<Item> = self
             .due
             .range(..=now.millis().div_euclid(BUCKET_MILLIS))
-            .flat_map(|(_, bucket)| bucket.keys())
+            .flat_map(|(_, bucket)| bucket.iter())
             .filter(|item| self.end_of(item).is_some_and(|end| now.has_reached(end)))
             .cloned()
             .collect();
@@ -245,7 +243,7 @@ impl Directory {
     pub(crate) fn live_grants_of_site(&self, site: &SiteRecord, now: Timestamp) -> Vec<GrantId> {
         let mut grants: Vec<GrantId> = site
             .devices
-            .keys()
+            .iter()
             .filter_map(|device| self.device(device.as_str()))
             .flat_map(|device| device.covers.live_grants(now))
             .chain(site.covers.live_grants(now))

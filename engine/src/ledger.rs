@@ -101,9 +101,9 @@ pub struct Attempt {
     /// Who tried.
     pub principal: Principal,
     /// The body as JSON text, without secrets.
-    pub body: Arc<str>,
+    pub body: String,
     /// The answer.
-    pub outcome: Outcome,
+    pub outcome: Arc<Outcome>,
 }
 
 /// Names an entry in this process before it is durable and has a hash.
@@ -140,11 +140,35 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether this entry follows from a head whose record was written under the mark `last`, if it was
-    /// written in this process.
+    /// Where this entry belongs.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let Self { mark, expected, after, at, ref events, attempt: _ } = *self;
+        Place { mark, expected, after, at, refusal: events.is_empty() }
+    }
+}
+
+/// Where an entry belongs: what an [`Entry`] says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its name while it is under way.
+    pub mark: Mark,
+    /// The revision on which it was decided.
+    pub expected: Revision,
+    /// The entry that was to make that revision.
+    pub after: Option<Mark>,
+    /// The moment at which it was decided.
+    pub at: Timestamp,
+    /// Whether it has no events.
+    pub refusal: bool,
+}
+
+impl Place {
+    /// Whether it is right after a head whose record was written under the mark `last`, if it was written in
+    /// this process.
     #[must_use]
     pub fn follows(&self, head: &Head, last: Option<Mark>) -> bool {
-        let in_time = self.events.is_empty() || self.at >= head.time;
+        let in_time = self.refusal || self.at >= head.time;
         self.expected == head.revision && in_time && self.after.is_none_or(|after| last == Some(after))
     }
 }
@@ -334,7 +358,7 @@ pub fn command_of(body: &str) -> serde_json::Result<Value> {
 #[must_use]
 pub fn failed_completion(attempt: &Attempt) -> Option<String> {
     use crate::refusal::RefusalCode::{LanNotAttested, WeakPassword};
-    match &attempt.outcome {
+    match &*attempt.outcome {
         Outcome::Refused(refusal) if matches!(refusal.code, WeakPassword | LanNotAttested) => {
             let command = command_of(&attempt.body).ok()?;
             command.pointer("/completeResetTicket/ticket")?.as_str().map(str::to_owned)

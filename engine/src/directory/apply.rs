@@ -1,12 +1,10 @@
 //! The one way in which a directory changes.
 
-use std::sync::Arc;
-
 use super::record::{
     ApplicationRecord, Asking, DeviceRecord, EndUserRecord, GrantRecord, InstallerRecord, InviteRecord,
     SiteRecord, TicketRecord,
 };
-use super::{Directory, Item, Revision, Trie, bucket};
+use super::{Directory, Item, Revision, Set, bucket};
 use crate::domain::{
     ApplicationId, DeviceId, GrantId, InstallerId, InviteId, Scope, SiteId, TicketId, Timestamp,
 };
@@ -66,14 +64,14 @@ impl Directory {
     fn apply_one(&mut self, event: &Event, here: Here) -> Applied {
         match event {
             Event::CompanyRegistered { company } => {
-                self.companies.insert(company.clone(), ());
+                self.companies.insert(company.clone());
             }
             Event::EndUserRegistered { end_user, contacts } => {
                 for contact in contacts {
                     self.contacts.insert(contact.clone(), end_user.clone());
                 }
                 let record = EndUserRecord { contacts: contacts.clone() };
-                self.end_users.insert(end_user.clone(), Arc::new(record));
+                self.end_users.insert(end_user.clone(), record);
             }
             Event::InstallerRegistered { installer, company, role, permissions, contacts } => {
                 let record = InstallerRecord {
@@ -84,7 +82,7 @@ impl Directory {
                     registered: here.revision,
                     open: std::collections::BTreeSet::new(),
                 };
-                self.installers.insert(installer.clone(), Arc::new(record));
+                self.installers.insert(installer.clone(), record);
             }
             Event::InstallerRemoved { installer } => {
                 self.installers.remove(installer).ok_or_else(|| missing("installer", installer))?;
@@ -100,10 +98,10 @@ impl Directory {
                     assigned: std::collections::BTreeMap::new(),
                     invite: None,
                     open: std::collections::BTreeSet::new(),
-                    devices: Trie::default(),
+                    devices: Set::default(),
                     covers: super::coverage::Covers::default(),
                 };
-                self.sites.insert(site.clone(), Arc::new(record));
+                self.sites.insert(site.clone(), record);
             }
             Event::SiteDeleted { site } => {
                 self.sites.remove(site).ok_or_else(|| missing("site", site))?;
@@ -133,8 +131,8 @@ impl Directory {
                     ticket: None,
                     covers: super::coverage::Covers::default(),
                 };
-                self.devices.insert(device.clone(), Arc::new(record));
-                self.site_mut(site)?.devices.insert(device.clone(), ());
+                self.devices.insert(device.clone(), record);
+                self.site_mut(site)?.devices.insert(device.clone());
             }
             Event::DeviceRemoved { device } => self.remove_device(device)?,
             Event::OwnerInvited {
@@ -156,7 +154,7 @@ impl Directory {
                     state: InviteState::Pending { deadline: *deadline },
                 };
                 self.open_item(Item::Invite(invite.clone()), &record.asking);
-                self.invites.insert(invite.clone(), Arc::new(record));
+                self.invites.insert(invite.clone(), record);
                 self.site_mut(site)?.invite = Some(invite.clone());
             }
             Event::InviteAccepted { invite, owner, disable_service } => {
@@ -190,7 +188,7 @@ impl Directory {
                     state: ApplicationState::Pending { deadline: *deadline },
                 };
                 self.open_item(Item::Application(application.clone()), &record.asking);
-                self.applications.insert(application.clone(), Arc::new(record));
+                self.applications.insert(application.clone(), record);
             }
             Event::ApplicationAccepted { application } => {
                 self.move_application(application, ApplicationEvent::Accept, here)?
@@ -235,7 +233,7 @@ impl Directory {
                     state: TicketState::Pending { deadline: *deadline },
                 };
                 self.open_item(Item::Ticket(ticket.clone()), &record.asking);
-                self.tickets.insert(ticket.clone(), Arc::new(record));
+                self.tickets.insert(ticket.clone(), record);
                 self.device_mut(device)?.ticket = Some(ticket.clone());
             }
             Event::ResetTicketRejected { ticket } => self.move_ticket(ticket, TicketEvent::Reject, here)?,
@@ -252,8 +250,7 @@ impl Directory {
     }
 
     fn known_company(&self, company: &crate::domain::CompanyId) -> Result<crate::domain::CompanyId, String> {
-        let known = self.companies.get_key_value(company);
-        known.map(|(key, ())| key.clone()).ok_or_else(|| missing("company", company))
+        self.companies.get(company).cloned().ok_or_else(|| missing("company", company))
     }
 
     fn owner_of(&self, site: &SiteId) -> Result<crate::domain::EndUserId, String> {
@@ -262,13 +259,11 @@ impl Directory {
     }
 
     fn site_mut(&mut self, site: &SiteId) -> Result<&mut SiteRecord, String> {
-        let record = self.sites.get_mut(site).ok_or_else(|| missing("site", site))?;
-        Ok(Arc::make_mut(record))
+        self.sites.get_mut(site).ok_or_else(|| missing("site", site))
     }
 
     fn device_mut(&mut self, device: &DeviceId) -> Result<&mut DeviceRecord, String> {
-        let record = self.devices.get_mut(device).ok_or_else(|| missing("device", device))?;
-        Ok(Arc::make_mut(record))
+        self.devices.get_mut(device).ok_or_else(|| missing("device", device))
     }
 
     fn asking(&self, site: &SiteId, asker: &InstallerId, deadline: Timestamp) -> Result<Asking, String> {
@@ -288,10 +283,10 @@ impl Directory {
     pub(super) fn schedule(&mut self, item: Item, end: Timestamp) {
         let bucket = bucket(end);
         if let Some(items) = self.due.get_mut(&bucket) {
-            items.insert(item, ());
+            items.insert(item);
         } else {
-            let mut items = Trie::default();
-            items.insert(item, ());
+            let mut items = Set::default();
+            items.insert(item);
             self.due.insert_mut(bucket, items);
         }
     }
@@ -300,7 +295,7 @@ impl Directory {
         let bucket = bucket(end);
         if let Some(items) = self.due.get_mut(&bucket) {
             items.remove(item);
-            if items.len() == 0 {
+            if items.is_empty() {
                 self.due.remove_mut(&bucket);
             }
         }
@@ -330,18 +325,17 @@ impl Directory {
         if let Some(site) = self.sites.get_mut(&asking.site)
             && site.created == asking.site_created
         {
-            visit(&mut Arc::make_mut(site).open);
+            visit(&mut site.open);
         }
         if let Some(installer) = self.installers.get_mut(&asking.asker)
             && installer.registered == asking.asker_registered
         {
-            visit(&mut Arc::make_mut(installer).open);
+            visit(&mut installer.open);
         }
     }
 
     fn move_invite(&mut self, id: &InviteId, event: InviteEvent, here: Here) -> Result<Asking, String> {
         let record = self.invites.get_mut(id).ok_or_else(|| missing("invite", id))?;
-        let record = Arc::make_mut(record);
         record.state = moved(record.state.step(event, here.at), record.state.name())?;
         let asking = record.asking.clone();
         self.close_item(&Item::Invite(id.clone()), &asking);
@@ -350,7 +344,6 @@ impl Directory {
 
     fn move_application(&mut self, id: &ApplicationId, event: ApplicationEvent, here: Here) -> Applied {
         let record = self.applications.get_mut(id).ok_or_else(|| missing("application", id))?;
-        let record = Arc::make_mut(record);
         record.state = moved(record.state.step(event, here.at), record.state.name())?;
         let asking = record.asking.clone();
         self.close_item(&Item::Application(id.clone()), &asking);
@@ -359,7 +352,6 @@ impl Directory {
 
     fn move_ticket(&mut self, id: &TicketId, event: TicketEvent, here: Here) -> Applied {
         let record = self.tickets.get_mut(id).ok_or_else(|| missing("ticket", id))?;
-        let record = Arc::make_mut(record);
         record.state = moved(record.state.step(event, here.at), record.state.name())?;
         let (state, asking) = (record.state, record.asking.clone());
         self.close_item(&Item::Ticket(id.clone()), &asking);
@@ -387,13 +379,12 @@ impl Directory {
         if let Some(until) = until {
             self.schedule(Item::Grant(id.clone()), until);
         }
-        self.grants.insert(id.clone(), Arc::new(record));
+        self.grants.insert(id.clone(), record);
         Ok(())
     }
 
     fn move_grant(&mut self, id: &GrantId, event: GrantEvent, here: Here) -> Applied {
         let record = self.grants.get_mut(id).ok_or_else(|| missing("grant", id))?;
-        let record = Arc::make_mut(record);
         record.state = moved(record.state.step(event, here.at), record.state.name())?;
         let (scope, site, until) = (record.scope.clone(), record.site.clone(), record.until);
         match scope {
@@ -420,14 +411,12 @@ impl Directory {
             match item {
                 Item::Invite(id) => {
                     if let Some(invite) = self.invites.get_mut(&id) {
-                        Arc::make_mut(invite).entries.retain(|entry| entry.scope.device() != Some(device));
+                        invite.entries.retain(|entry| entry.scope.device() != Some(device));
                     }
                 }
                 Item::Application(id) => {
                     if let Some(application) = self.applications.get_mut(&id) {
-                        Arc::make_mut(application)
-                            .entries
-                            .retain(|entry| entry.scope.device() != Some(device));
+                        application.entries.retain(|entry| entry.scope.device() != Some(device));
                     }
                 }
                 Item::Ticket(_) | Item::Grant(_) => {}

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::coverage::Covers;
-use super::trie::Trie;
+use super::trie::Set;
 use super::{Item, Revision};
 use crate::domain::{
     ApplicationId, CompanyId, Contact, DeviceId, EndUserId, Entry, InstallerId, InstallerPermission,
@@ -60,7 +60,7 @@ pub struct SiteRecord {
     pub invite: Option<InviteId>,
     /// What was asked for here and is open.
     pub(crate) open: BTreeSet<Item>,
-    pub(crate) devices: Trie<DeviceId, ()>,
+    pub(crate) devices: Set<DeviceId>,
     pub(crate) covers: Covers,
 }
 
@@ -196,7 +196,7 @@ impl SiteState {
 impl SiteRecord {
     /// The devices on it, in no order that means anything.
     pub fn devices(&self) -> impl Iterator<Item = &DeviceId> {
-        self.devices.keys()
+        self.devices.iter()
     }
 }
 

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 use std::hash::Hash;
-use std::sync::Arc;
 
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
@@ -15,7 +14,7 @@ use super::record::{
     ApplicationRecord, DeviceRecord, EndUserRecord, GrantRecord, InstallerRecord, InviteRecord, SiteRecord,
     TicketRecord,
 };
-use super::trie::Trie;
+use super::trie::{Map, Set};
 use super::{Directory, Item, Revision, bucket};
 use crate::domain::{
     ApplicationId, CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, InstallerPermission,
@@ -110,11 +109,11 @@ pub struct SnapshotError(String);
 type Written<T> = Result<T, SnapshotError>;
 
 /// The places of things in their list.
-struct Numbers<'a, K>(HashMap<&'a K, Number>);
+struct Numbers<'a, K>(HashMap<&'a K, Number, foldhash::fast::RandomState>);
 
 impl<'a, K: Hash + Eq + Display> Numbers<'a, K> {
-    fn of<V>(trie: &'a Trie<K, V>) -> Self {
-        Self(trie.keys().zip(0..).collect())
+    fn of(keys: impl Iterator<Item = &'a K>) -> Self {
+        Self(keys.zip(0..).collect())
     }
 
     fn get(&self, key: &K) -> Option<Number> {
@@ -126,8 +125,8 @@ impl<'a, K: Hash + Eq + Display> Numbers<'a, K> {
     }
 }
 
-fn listed<K: Clone, V, F>(trie: &Trie<K, Arc<V>>, facts: impl Fn(&V) -> Written<F>) -> Written<Vec<(K, F)>> {
-    trie.iter().map(|(key, value)| Ok((key.clone(), facts(value)?))).collect()
+fn listed<K: Clone, V, F>(map: &Map<K, V>, facts: impl Fn(&V) -> Written<F>) -> Written<Vec<(K, F)>> {
+    map.iter().map(|(key, value)| Ok((key.clone(), facts(value)?))).collect()
 }
 
 impl Directory {
@@ -136,9 +135,9 @@ impl Directory {
     /// # Errors
     /// None that a test has not ruled out.
     pub fn to_bytes(&self) -> Result<Vec<u8>, SnapshotError> {
-        let (companies, end_users) = (Numbers::of(&self.companies), Numbers::of(&self.end_users));
-        let (sites, devices) = (Numbers::of(&self.sites), Numbers::of(&self.devices));
-        let grants = Numbers::of(&self.grants);
+        let (companies, end_users) = (Numbers::of(self.companies.iter()), Numbers::of(self.end_users.keys()));
+        let (sites, devices) = (Numbers::of(self.sites.keys()), Numbers::of(self.devices.keys()));
+        let grants = Numbers::of(self.grants.keys());
         let covers = |covers: &Covers| -> Written<Vec<Cover>> {
             let cover = |(company, permission, ids): (_, _, Vec<&GrantId>)| {
                 let ids = ids.into_iter().map(|id| grants.known(id)).collect::<Result<_, _>>()?;
@@ -149,7 +148,7 @@ impl Directory {
         let facts = Facts {
             format: FORMAT,
             revision: self.revision,
-            companies: self.companies.keys().cloned().collect(),
+            companies: self.companies.iter().cloned().collect(),
             end_users: listed(&self.end_users, |end_user| Ok(end_user.clone()))?,
             installers: listed(&self.installers, |installer| {
                 Ok(InstallerFacts {
@@ -259,15 +258,15 @@ impl Facts {
                 registered: facts.registered,
                 open: BTreeSet::new(),
             };
-            Some((id, Arc::new(record)))
+            Some((id, record))
         };
         let sites: Vec<SiteId> = self.sites.iter().map(|(id, _)| id.clone()).collect();
         let devices: Vec<DeviceId> = self.devices.iter().map(|(id, _)| id.clone()).collect();
-        let mut devices_of: Vec<Vec<(DeviceId, ())>> = vec![Vec::new(); sites.len()];
+        let mut devices_of: Vec<Vec<DeviceId>> = vec![Vec::new(); sites.len()];
         for (id, facts) in &self.devices {
-            devices_of.get_mut(usize::try_from(facts.site).ok()?)?.push((id.clone(), ()));
+            devices_of.get_mut(usize::try_from(facts.site).ok()?)?.push(id.clone());
         }
-        let site = |((id, facts), devices): ((SiteId, SiteFacts), Vec<(DeviceId, ())>)| {
+        let site = |((id, facts), devices): ((SiteId, SiteFacts), Vec<DeviceId>)| {
             let record = SiteRecord {
                 company: company(facts.company)?,
                 kind: facts.kind,
@@ -281,7 +280,7 @@ impl Facts {
                 devices: devices.into_iter().collect(),
                 covers: restored(facts.covers)?,
             };
-            Some((id, Arc::new(record)))
+            Some((id, record))
         };
         let device = |(id, facts): (DeviceId, DeviceFacts)| {
             let record = DeviceRecord {
@@ -291,7 +290,7 @@ impl Facts {
                 ticket: facts.ticket,
                 covers: restored(facts.covers)?,
             };
-            Some((id, Arc::new(record)))
+            Some((id, record))
         };
         let grant = |(id, facts): (GrantId, GrantFacts)| {
             let record = GrantRecord {
@@ -307,19 +306,19 @@ impl Facts {
                 until: facts.until,
                 state: facts.state,
             };
-            Some((id, Arc::new(record)))
+            Some((id, record))
         };
         let due = self.grants.iter().filter_map(|(id, grant)| Some((id.clone(), grant.state.ends_at()?)));
         let mut directory = Directory {
             revision: self.revision,
             due: due_at(due),
             contacts: self.end_users.iter().flat_map(contact).collect(),
-            end_users: self.end_users.into_iter().map(|(id, record)| (id, Arc::new(record))).collect(),
+            end_users: self.end_users.into_iter().collect(),
             installers: self.installers.into_iter().map(installer).collect::<Option<_>>()?,
             sites: self.sites.into_iter().zip(devices_of).map(site).collect::<Option<_>>()?,
             devices: self.devices.into_iter().map(device).collect::<Option<_>>()?,
             grants: self.grants.into_iter().map(grant).collect::<Option<_>>()?,
-            companies: companies.iter().map(|company| (company.clone(), ())).collect(),
+            companies: companies.iter().cloned().collect(),
             ..Directory::default()
         };
         directory.restore_asked(self.invites, self.applications, self.tickets);
@@ -328,10 +327,10 @@ impl Facts {
 }
 
 /// Grants by the minute in which they end.
-fn due_at(ends: impl Iterator<Item = (GrantId, Timestamp)>) -> RedBlackTreeMapSync<i64, Trie<Item, ()>> {
-    let mut buckets: BTreeMap<i64, Vec<(Item, ())>> = BTreeMap::new();
+fn due_at(ends: impl Iterator<Item = (GrantId, Timestamp)>) -> RedBlackTreeMapSync<i64, Set<Item>> {
+    let mut buckets: BTreeMap<i64, Vec<Item>> = BTreeMap::new();
     for (id, end) in ends {
-        buckets.entry(bucket(end)).or_default().push((Item::Grant(id), ()));
+        buckets.entry(bucket(end)).or_default().push(Item::Grant(id));
     }
     buckets.into_iter().map(|(bucket, items)| (bucket, items.into_iter().collect())).collect()
 }
@@ -358,8 +357,8 @@ impl Directory {
                 self.open_item(Item::Ticket(id.clone()), &record.asking);
             }
         }
-        self.invites = invites.into_iter().map(|(id, record)| (id, Arc::new(record))).collect();
-        self.applications = applications.into_iter().map(|(id, record)| (id, Arc::new(record))).collect();
-        self.tickets = tickets.into_iter().map(|(id, record)| (id, Arc::new(record))).collect();
+        self.invites = invites.into_iter().collect();
+        self.applications = applications.into_iter().collect();
+        self.tickets = tickets.into_iter().collect();
     }
 }

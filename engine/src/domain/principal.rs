@@ -123,7 +123,7 @@ impl Principal {
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (type_name, id) = self.parts();
-        write!(f, "{type_name}::\"{id}\"")
+        [type_name, "::\"", id, "\""].into_iter().try_for_each(|part| f.write_str(part))
     }
 }
 

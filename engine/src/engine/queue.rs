@@ -5,7 +5,8 @@
 //! meanwhile, and then sleeps until its answer is durable. One writes at a time: all that is decided by
 //! then, with one fsync. While they write, those who were answered before come again and are decided. A
 //! writer that finds as good a lot ready goes on with it at once, and leaves it to one of those whose jobs
-//! are durable now to wake the others.
+//! are durable now to wake the others. It waits for no decision to end: a decider may be kept from its
+//! processor for longer than a lot takes to write.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Thread, current, park};
 
 /// How many lots a caller writes for others, after the one with its own job, before it takes its answer.
-const ERRANDS: usize = 4;
+const ERRANDS: usize = 16;
+
+/// A lot is worth its fsync from this part on of the one before it: those who may bring more are not told yet.
+const SHARE: usize = 2;
 
 /// What is done with a job.
 pub(super) trait Work: Sized {
@@ -76,6 +80,10 @@ struct State<W: Work> {
     /// INVARIANT: while it is not empty, somebody writes or decides, or one who waits was woken to.
     decided: Lot<W>,
     writing: bool,
+    /// How many are worth an fsync of their own, after what is being written.
+    enough: usize,
+    /// Where all the decided lead to, once they are enough: they can be written though somebody decides.
+    ready: Option<W::Reached>,
 }
 
 struct Lot<W: Work> {
@@ -92,7 +100,7 @@ impl<W: Work> Default for Lot<W> {
 impl<W: Work> Default for Queue<W> {
     fn default() -> Self {
         let (waiting, decided) = (VecDeque::new(), Lot::default());
-        Self(Mutex::new(State { waiting, deciding: false, decided, writing: false }))
+        Self(Mutex::new(State { waiting, deciding: false, decided, writing: false, enough: 0, ready: None }))
     }
 }
 
@@ -152,16 +160,36 @@ impl<W: Work> State<W> {
         Some(Duty::Write(lot, reached))
     }
 
-    /// What is decided, for who writes. INVARIANT: nobody is at a decision.
-    fn lot(&mut self, work: &W) -> (Lot<W>, W::Reached) {
-        (std::mem::take(&mut self.decided), work.reached())
+    /// Adds what its caller has just decided. What is returned is to be dropped.
+    fn push(&mut self, decided: W::Decided, seat: Arc<Seat<W>>, work: &W) -> Option<W::Reached> {
+        self.decided.decided.push(decided);
+        self.decided.seats.push(seat);
+        let is_enough = self.writing && self.decided.seats.len() >= self.enough;
+        std::mem::replace(&mut self.ready, is_enough.then(|| work.reached()))
     }
 
-    /// What the writer goes on with, if it is at least so much. While somebody decides it is theirs, as soon
-    /// as they see that nobody writes.
+    /// What is decided, for who writes. INVARIANT: nobody is at a decision.
+    fn lot(&mut self, work: &W) -> (Lot<W>, W::Reached) {
+        let reached = self.ready.take().unwrap_or_else(|| work.reached());
+        (self.take_lot(), reached)
+    }
+
+    fn take_lot(&mut self) -> Lot<W> {
+        let lot = std::mem::take(&mut self.decided);
+        self.enough = lot.seats.len().div_ceil(SHARE);
+        lot
+    }
+
+    /// What the writer goes on with, if it is at least so much.
     fn next_lot(&mut self, work: &W, goes_on: bool, least: usize) -> Option<(Lot<W>, W::Reached)> {
-        let ready = goes_on && !self.deciding && self.decided.seats.len() >= least;
-        ready.then(|| self.lot(work))
+        if !goes_on || self.decided.seats.len() < least {
+            return None;
+        }
+        if !self.deciding {
+            return Some(self.lot(work));
+        }
+        let reached = self.ready.take()?;
+        Some((self.take_lot(), reached))
     }
 
     /// Somebody who waits and is to be woken, as there is something to do that nobody does.
@@ -201,19 +229,21 @@ impl<W: Work> Caller<'_, W> {
                 self.send(&seat, News::Told(W::stopped()));
             }
             let mut state = self.queue.lock();
-            if let Some(decided) = decided {
-                state.decided.decided.push(decided);
-                state.decided.seats.push(seat);
-            }
+            let before = decided.and_then(|decided| state.push(decided, seat, self.work));
             if !state.writing && !state.decided.seats.is_empty() {
                 state.writing = true;
                 let (lot, reached) = state.lot(self.work);
                 rest(state, |state| state.deciding = false);
                 return self.write(lot, reached);
             }
-            match state.waiting.pop_front() {
+            let next = state.waiting.pop_front();
+            state.deciding = next.is_some();
+            drop(state);
+            // It takes time, for which nobody is to be kept from the queue.
+            drop(before);
+            match next {
                 Some(next) => (job, seat) = next,
-                None => return state.deciding = false,
+                None => return,
             }
         }
     }
@@ -239,7 +269,7 @@ impl<W: Work> Caller<'_, W> {
     ) -> Option<(Lot<W>, W::Reached)> {
         let other = seats.iter().find(|seat| !Arc::ptr_eq(seat, self.seat)).cloned();
         // A small lot is not worth an fsync while those who may bring more are not told yet.
-        let least = seats.len().div_ceil(2);
+        let least = seats.len().div_ceil(SHARE);
         let next = other.as_ref().and_then(|_| self.queue.lock().next_lot(self.work, goes_on, least));
         match other {
             Some(other) if next.is_some() => self.send(&other, News::Written(written, seats)),
@@ -294,6 +324,8 @@ mod tests {
         lots: Mutex<Vec<Vec<u32>>>,
         /// Who writes a lot waits here first, if there is something to wait for.
         gate: Mutex<Option<Receiver<()>>>,
+        /// A number that is decided only once there is nothing to wait for any more.
+        slow: Option<(u32, Mutex<Receiver<()>>)>,
         /// Numbers at which a stage panics.
         fails_to_decide: Option<u32>,
         fails_to_write: Option<u32>,
@@ -309,6 +341,9 @@ mod tests {
 
         fn decide(&self, job: u32) -> u32 {
             assert_ne!(Some(job), self.fails_to_decide);
+            if let Some((_, gate)) = self.slow.as_ref().filter(|(number, _)| *number == job) {
+                let _open = gate.lock().unwrap().recv();
+            }
             self.decided.fetch_add(1, Ordering::SeqCst);
             job
         }
@@ -358,6 +393,13 @@ mod tests {
         }
     }
 
+    /// Waits until so many are decided and not yet written.
+    fn ready(queue: &Queue<Numbers>, count: usize) {
+        while queue.lock().decided.seats.len() < count {
+            thread::yield_now();
+        }
+    }
+
     /// Has one caller write while so many others come, and lets it go on once they are decided. The answers.
     fn crowd(work: &Numbers, open: Option<Sender<()>>, others: u32) -> Vec<Result<u32, ()>> {
         let queue = Queue::default();
@@ -370,7 +412,7 @@ mod tests {
             let rest: Vec<_> =
                 (1..=others).map(|job| scope.spawn(move || queue.through(job, work))).collect();
             if open.is_some() {
-                work.until(others as usize + 1);
+                ready(queue, others as usize);
             }
             drop(open);
             std::iter::once(first).chain(rest).map(|caller| caller.join().unwrap()).collect()
@@ -401,6 +443,33 @@ mod tests {
         let (work, open) = Numbers::gated();
         assert_eq!(crowd(&work, Some(open), 20), (0..=20).map(Ok).collect::<Vec<_>>());
         assert_eq!(work.sizes(), [1, 20]);
+    }
+
+    #[test]
+    fn what_is_decided_is_written_though_another_decision_takes_long() {
+        let (work, written) = Numbers::gated();
+        let (decided, gate) = channel();
+        let work = Numbers { slow: Some((100, Mutex::new(gate))), ..work };
+        let queue = Queue::default();
+        thread::scope(|scope| {
+            let (queue, work) = (&queue, &work);
+            let caller = |job| scope.spawn(move || queue.through(job, work));
+            let first = caller(0);
+            work.until(1);
+            let others: Vec<_> = (1..=20).map(caller).collect();
+            ready(queue, 20);
+            let slow = caller(100);
+            while !queue.lock().deciding {
+                thread::yield_now();
+            }
+            drop(written);
+            for (job, told) in (0..).zip(std::iter::once(first).chain(others)) {
+                assert_eq!(told.join().unwrap(), Ok(job));
+            }
+            drop(decided);
+            assert_eq!(slow.join().unwrap(), Ok(100));
+        });
+        assert_eq!(work.sizes(), [1, 20, 1]);
     }
 
     #[test]

@@ -128,7 +128,7 @@ fn what_is_told_is_shown_even_after_a_panic_at_the_next_decision() {
     let engine = Engine::open(ledger).unwrap();
     let decide = |company| {
         let submission = register(company);
-        let (body, digest) = (submission.body().into(), submission.digest());
+        let (body, digest) = (submission.body(), submission.digest());
         let task = Task::Command(Order { submission, body, digest, clash: None });
         Work::decide(&engine, Job { task, now: at(1) })
     };

@@ -87,7 +87,7 @@ pub(super) enum Task {
 /// A command on its way to a decision.
 pub(super) struct Order {
     pub(super) submission: Submission,
-    pub(super) body: Arc<str>,
+    pub(super) body: String,
     pub(super) digest: Hash,
     /// Why it is refused whatever is decided: its id is not its own.
     pub(super) clash: Option<Refusal>,
@@ -101,7 +101,7 @@ pub(super) struct Sent {
 
 /// What a job came to, once it is durable.
 enum Came {
-    Answer(Outcome, Option<Effect>),
+    Answer(Arc<Outcome>, Option<Effect>),
     Swept(usize),
 }
 
@@ -184,21 +184,20 @@ impl Engine {
     pub fn submit(&self, submission: &Submission, now: Timestamp) -> Result<Answer, EngineError> {
         // A command that is repeated tells the time as well as any other.
         let now = self.latch(now);
-        let body: Arc<str> = submission.body().into();
+        let mut body = submission.body();
         let digest = digest(&body);
         let id = submission.id.as_ref().filter(|id| id.is_chosen());
         let _claim = id.map(|id| self.inner.under_way.claim(id));
         // That an id was used is rare, and the ledger finds it anyway: it is asked once there is a conflict.
         let mut clash = not_chosen(submission);
         loop {
-            let order =
-                Order { submission: submission.clone(), body: body.clone(), digest, clash: clash.take() };
+            let order = Order { submission: submission.clone(), body, digest, clash: clash.take() };
             let job = Job { task: Task::Command(order), now };
             let Settled { came, written } = self.inner.queue.through(job, self)?;
             self.snapshot_if_due();
             let full = match (written, came) {
                 (Ok(Some(id)), Came::Answer(outcome, effect)) => {
-                    return Ok(Answer::from_outcome(id, outcome, effect));
+                    return Ok(Answer::from_outcome(id, Arc::unwrap_or_clone(outcome), effect));
                 }
                 (Ok(_), _) => return Err(LedgerError::new("ledger_io", "the ledger named no command").into()),
                 (Err(AppendError::Conflict(_)), _) => None,
@@ -212,6 +211,7 @@ impl Engine {
                 (Some(Err(refusal)), None) => clash = Some(refusal),
                 (None, None) => {}
             }
+            body = submission.body();
         }
     }
 
@@ -284,6 +284,7 @@ impl Engine {
             }
             Decided::Refused { refusal, events } => (events, Outcome::Refused(refusal), None),
         };
+        let outcome = Arc::new(outcome);
         let attempt = Attempt {
             id: submission.id.filter(CommandId::is_chosen),
             binds,

@@ -33,7 +33,7 @@ struct Inner {
 #[derive(Debug, Clone)]
 struct Line {
     entry: AuditEntry,
-    body: Arc<str>,
+    body: String,
 }
 
 impl Line {
@@ -74,7 +74,7 @@ impl MemoryLedger {
 
 impl Inner {
     fn append(&mut self, entry: Entry) -> Result<Appended, AppendError> {
-        if !entry.follows(&self.head, self.last) {
+        if !entry.place().follows(&self.head, self.last) {
             return Err(AppendError::Conflict(self.head.revision));
         }
         let id =
@@ -100,7 +100,7 @@ impl Inner {
                 *self.failures.entry(ticket).or_default() += 1;
             }
             if attempt.binds {
-                let answered = Answered { digest: attempt.digest, outcome: attempt.outcome.clone() };
+                let answered = Answered { digest: attempt.digest, outcome: (*attempt.outcome).clone() };
                 self.answers.insert(id.clone(), answered);
             }
             let entry = AuditEntry {
@@ -109,7 +109,7 @@ impl Inner {
                 id: id.clone(),
                 principal: attempt.principal,
                 command: Value::Null,
-                outcome: attempt.outcome,
+                outcome: Arc::unwrap_or_clone(attempt.outcome),
             };
             self.audit.push(Line { entry, body: attempt.body });
             id

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use consentry::domain::Timestamp;
 use consentry::ledger::{Answered, AuditEntry, FORMAT, Hash, command_of};
 use rusqlite::Row;
@@ -10,18 +8,18 @@ use crate::fault::Fault;
 
 /// A line of the audit trail, as it is written.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct Line<T = String> {
     pub(crate) number: u64,
     /// Milliseconds since the Unix epoch, as stored.
     pub(crate) at: i64,
-    pub(crate) command_id: String,
+    pub(crate) command_id: T,
     /// 1: the id is this command's from now on; 0: it is not.
     pub(crate) binds: i64,
     pub(crate) digest: Hash,
-    pub(crate) principal: String,
-    pub(crate) body: Arc<str>,
-    pub(crate) outcome: String,
-    pub(crate) failed_ticket: Option<String>,
+    pub(crate) principal: T,
+    pub(crate) body: T,
+    pub(crate) outcome: T,
+    pub(crate) failed_ticket: Option<T>,
     pub(crate) hash: Hash,
 }
 
@@ -60,7 +58,7 @@ impl Link for Line {
     }
 }
 
-impl Line {
+impl<T: AsRef<str>> Line<T> {
     /// The hash of this line after one with the hash `previous`. It covers every column.
     pub(crate) fn seal(&self, previous: &Hash, epoch: &str) -> Hash {
         let mut hash = Sha256::new();
@@ -72,14 +70,18 @@ impl Line {
         hash.update(self.binds.to_be_bytes());
         hash.update(self.digest);
         hash.update([u8::from(self.failed_ticket.is_some())]);
-        let ticket = self.failed_ticket.as_deref().unwrap_or_default();
-        for text in [epoch, &self.command_id, &self.principal, &self.body, &self.outcome, ticket] {
+        let ticket = self.failed_ticket.as_ref().map_or("", AsRef::as_ref);
+        let [id, principal, body, outcome] =
+            [&self.command_id, &self.principal, &self.body, &self.outcome].map(AsRef::as_ref);
+        for text in [epoch, id, principal, body, outcome, ticket] {
             hash.update((text.len() as u64).to_be_bytes());
             hash.update(text);
         }
         hash.finalize().into()
     }
+}
 
+impl Line {
     pub(crate) fn into_entry(self) -> Result<AuditEntry, Fault> {
         let number = self.number;
         Ok(AuditEntry {

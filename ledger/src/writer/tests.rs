@@ -30,12 +30,12 @@ fn registered(expected: u64, company: &str, id: Option<&str>) -> Entry {
         binds: true,
         digest: [7; 32],
         principal: r#"Operator::"olga""#.parse().unwrap(),
-        body: json!({ "do": { "registerCompany": { "company": company } } }).to_string().into(),
-        outcome: Outcome::Done {
+        body: json!({ "do": { "registerCompany": { "company": company } } }).to_string(),
+        outcome: Arc::new(Outcome::Done {
             revision: expected + 1,
             events: Vec::new(),
             determining_policies: Vec::new(),
-        },
+        }),
     });
     let at = Timestamp::from_millis(1);
     Entry { mark: Mark::unique(), expected, after: None, at, events: vec![event], attempt }

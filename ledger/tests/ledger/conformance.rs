@@ -124,5 +124,5 @@ fn a_command_keeps_the_digest_and_the_answer_it_was_given() {
     let outcome = entry.attempt.as_ref().unwrap().outcome.clone();
     disk.append(entry).wait().unwrap();
     let answered = disk.answered(&"one".parse().unwrap()).unwrap();
-    assert_eq!(answered, Some(Answered { digest: [7; 32], outcome }));
+    assert_eq!(answered, Some(Answered { digest: [7; 32], outcome: (*outcome).clone() }));
 }

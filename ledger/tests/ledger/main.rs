@@ -41,8 +41,8 @@ fn attempt(id: Option<&str>, body: Value, outcome: Outcome) -> Attempt {
         binds: true,
         digest: [7; 32],
         principal: r#"Operator::"olga""#.parse().unwrap(),
-        body: body.to_string().into(),
-        outcome,
+        body: body.to_string(),
+        outcome: outcome.into(),
     }
 }
 
