@@ -19,6 +19,9 @@ const ERRANDS: usize = 16;
 /// A lot is worth its fsync from this part on of the one before it: those who may bring more are not told yet.
 const SHARE: usize = 2;
 
+/// In how many steps such a lot grows by another, for who writes while somebody decides.
+const STEPS: usize = 4;
+
 /// What is done with a job.
 pub(super) trait Work: Sized {
     /// What a caller brings.
@@ -82,8 +85,9 @@ struct State<W: Work> {
     writing: bool,
     /// How many are worth an fsync of their own, after what is being written.
     enough: usize,
-    /// Where all the decided lead to, once they are enough: they can be written though somebody decides.
-    ready: Option<W::Reached>,
+    /// Where the first so many of the decided lead to, once they are enough: they can be written though
+    /// somebody decides.
+    ready: Option<(usize, W::Reached)>,
 }
 
 struct Lot<W: Work> {
@@ -161,23 +165,27 @@ impl<W: Work> State<W> {
     }
 
     /// Adds what its caller has just decided. What is returned is to be dropped.
-    fn push(&mut self, decided: W::Decided, seat: Arc<Seat<W>>, work: &W) -> Option<W::Reached> {
+    fn push(&mut self, decided: W::Decided, seat: Arc<Seat<W>>, work: &W) -> impl Sized + use<W> {
         self.decided.decided.push(decided);
         self.decided.seats.push(seat);
-        let is_enough = self.writing && self.decided.seats.len() >= self.enough;
-        std::mem::replace(&mut self.ready, is_enough.then(|| work.reached()))
+        let (count, before) = (self.decided.seats.len(), self.ready.as_ref().map_or(0, |(count, _)| *count));
+        // Not at each, as it is not for nothing: what is decided next must leave it as it is.
+        let is_due = self.writing && count >= self.enough && count - before >= self.enough.div_ceil(STEPS);
+        is_due.then(|| self.ready.replace((count, work.reached())))
     }
 
     /// What is decided, for who writes. INVARIANT: nobody is at a decision.
     fn lot(&mut self, work: &W) -> (Lot<W>, W::Reached) {
-        let reached = self.ready.take().unwrap_or_else(|| work.reached());
-        (self.take_lot(), reached)
+        self.take_lot(usize::MAX, work.reached())
     }
 
-    fn take_lot(&mut self) -> Lot<W> {
-        let lot = std::mem::take(&mut self.decided);
-        self.enough = lot.seats.len().div_ceil(SHARE);
-        lot
+    fn take_lot(&mut self, count: usize, reached: W::Reached) -> (Lot<W>, W::Reached) {
+        let count = count.min(self.decided.seats.len());
+        let Lot { decided, seats } = &mut self.decided;
+        let later = Lot { decided: decided.split_off(count), seats: seats.split_off(count) };
+        self.ready = None;
+        self.enough = count.div_ceil(SHARE);
+        (std::mem::replace(&mut self.decided, later), reached)
     }
 
     /// What the writer goes on with, if it is at least so much.
@@ -188,8 +196,8 @@ impl<W: Work> State<W> {
         if !self.deciding {
             return Some(self.lot(work));
         }
-        let reached = self.ready.take()?;
-        Some((self.take_lot(), reached))
+        let (count, reached) = self.ready.take()?;
+        Some(self.take_lot(count, reached))
     }
 
     /// Somebody who waits and is to be woken, as there is something to do that nobody does.
@@ -229,7 +237,7 @@ impl<W: Work> Caller<'_, W> {
                 self.send(&seat, News::Told(W::stopped()));
             }
             let mut state = self.queue.lock();
-            let before = decided.and_then(|decided| state.push(decided, seat, self.work));
+            let before = decided.map(|decided| state.push(decided, seat, self.work));
             if !state.writing && !state.decided.seats.is_empty() {
                 state.writing = true;
                 let (lot, reached) = state.lot(self.work);

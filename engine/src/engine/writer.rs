@@ -134,7 +134,7 @@ pub(super) struct UnderWay {
 
 #[derive(Debug, Default)]
 struct Ids {
-    claimed: HashSet<CommandId>,
+    claimed: HashSet<CommandId, foldhash::fast::RandomState>,
     /// How many wait for an id that is claimed.
     waiting: usize,
 }
