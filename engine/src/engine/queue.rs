@@ -38,7 +38,8 @@ pub(super) trait Work: Sized {
     /// Decides a job, after all that were decided before.
     fn decide(&self, job: Self::Job) -> Self::Decided;
 
-    /// Where decisions have led to. Nothing is decided meanwhile.
+    /// Where decisions have led to. Nothing is decided meanwhile. It does not panic, and takes no time to
+    /// speak of: the queue is held.
     fn reached(&self) -> Self::Reached;
 
     /// Makes a lot durable.

@@ -122,19 +122,37 @@ fn a_failed_append_changes_nothing_and_the_next_one_goes_on() {
     assert_eq!(receipt.revision, 2);
 }
 
+/// The job of registering a company.
+fn job(company: &str) -> Job {
+    let submission = register(company);
+    let (body, digest) = (submission.body(), submission.digest());
+    Job { task: Task::Command(Order { submission, body, digest, clash: None }), now: at(1) }
+}
+
+#[test]
+fn a_sweep_behind_a_failed_append_shows_nothing_of_it() {
+    let ledger = Shared::default();
+    let engine = Engine::open(ledger.clone()).unwrap();
+    ledger.full.store(true, Ordering::SeqCst);
+    let failed = (vec![Work::decide(&engine, job("lost"))], engine.reached());
+    let sweep = Work::decide(&engine, Job { task: Task::Sweep, now: at(1) });
+    let sweep = (vec![sweep], engine.reached());
+    let written = [failed, sweep].map(|(lot, reached)| Work::write(&engine, lot, reached));
+    for written in written.into_iter().rev() {
+        let _told = Work::settle(&engine, written);
+        assert!(!engine.directory().has_company("lost"));
+    }
+    ledger.full.store(false, Ordering::SeqCst);
+    assert_eq!(engine.submit(&register("acme"), at(2)).unwrap().receipt().unwrap().revision, 1);
+}
+
 #[test]
 fn what_is_told_is_shown_even_after_a_panic_at_the_next_decision() {
     let ledger = Shared { late: Some(Arc::default()), ..Shared::default() };
     let engine = Engine::open(ledger).unwrap();
-    let decide = |company| {
-        let submission = register(company);
-        let (body, digest) = (submission.body(), submission.digest());
-        let task = Task::Command(Order { submission, body, digest, clash: None });
-        Work::decide(&engine, Job { task, now: at(1) })
-    };
-    let one = decide("one");
-    let two = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decide("two").is_ok()));
-    assert!(two.is_err());
+    let one = Work::decide(&engine, job("one"));
+    let panics = std::panic::AssertUnwindSafe(|| Work::decide(&engine, job("two")).is_ok());
+    assert!(std::panic::catch_unwind(panics).is_err());
     let written = Work::write(&engine, vec![one], engine.reached());
     let (told, _) = Work::settle(&engine, written);
     assert!(told.iter().all(Result::is_ok));

@@ -38,7 +38,7 @@ impl Tip {
     }
 
     fn reached(&self) -> Reached {
-        Reached { generation: self.generation, directory: self.directory.clone() }
+        Reached { generation: self.generation, directory: Some(self.directory.clone()) }
     }
 }
 
@@ -121,7 +121,8 @@ pub(super) struct Settled {
 /// Where the tip was when something was sent: what will be durable with it.
 pub(super) struct Reached {
     generation: u64,
-    directory: Directory,
+    /// `None`: a panic may have left the tip's half changed.
+    directory: Option<Directory>,
 }
 
 /// The ids of commands that are under way. Two of one id take turns from beginning to end, so that the
@@ -336,10 +337,15 @@ impl Engine {
         if let Some(last) = last {
             self.latch(last.at);
         }
-        // After a panic at a decision the tip may have gone back behind what is written now.
-        let behind = last.is_some_and(|last| reached.directory.revision() < last.head.revision);
-        if whole && !behind {
-            return Ok(Some(self.publish(reached.directory)));
+        match (last, reached.directory) {
+            // Nothing was sent, so there is nothing to show; whether what it was decided on became durable is
+            // for others to see.
+            (None, _) if whole => return Ok(None),
+            // After a panic at a decision the tip may have gone back behind what is written now.
+            (Some(last), Some(directory)) if whole && directory.revision() == last.head.revision => {
+                return Ok(Some(self.publish(directory)));
+            }
+            _ => {}
         }
         let mut tip = self.lock();
         if tip.generation == reached.generation {
@@ -414,7 +420,10 @@ impl Work for Engine {
     }
 
     fn reached(&self) -> Reached {
-        self.lock().reached()
+        match self.inner.tip.lock() {
+            Ok(tip) => tip.reached(),
+            Err(poisoned) => Reached { generation: poisoned.into_inner().generation, directory: None },
+        }
     }
 
     fn write(&self, lot: Vec<Self::Decided>, reached: Reached) -> Written {
