@@ -80,7 +80,8 @@ pub(super) struct Queue<W: Work>(Mutex<State<W>>);
 struct State<W: Work> {
     /// INVARIANT: while jobs wait, somebody decides, or one who waits was woken to.
     waiting: VecDeque<(W::Job, Arc<Seat<W>>)>,
-    deciding: bool,
+    /// Who decides.
+    decider: Option<Arc<Seat<W>>>,
     /// INVARIANT: while it is not empty, somebody writes or decides, or one who waits was woken to.
     decided: Lot<W>,
     writing: bool,
@@ -105,7 +106,7 @@ impl<W: Work> Default for Lot<W> {
 impl<W: Work> Default for Queue<W> {
     fn default() -> Self {
         let (waiting, decided) = (VecDeque::new(), Lot::default());
-        Self(Mutex::new(State { waiting, deciding: false, decided, writing: false, enough: 0, ready: None }))
+        Self(Mutex::new(State { waiting, decider: None, decided, writing: false, enough: 0, ready: None }))
     }
 }
 
@@ -129,7 +130,7 @@ impl<W: Work> Queue<W> {
                 Some(News::Told(told)) => return told,
                 Some(News::Written(written, seats)) => caller.tell(written, seats),
                 None => {
-                    let duty = self.lock().duty(work);
+                    let duty = self.lock().duty(work, &seat);
                     match duty {
                         Some(Duty::Decide(job, seat)) => caller.decide(job, seat),
                         Some(Duty::Write(lot, reached)) => caller.write(lot, reached),
@@ -149,12 +150,12 @@ enum Duty<W: Work> {
 
 impl<W: Work> State<W> {
     /// What there is to do and nobody does.
-    fn duty(&mut self, work: &W) -> Option<Duty<W>> {
-        if self.deciding {
+    fn duty(&mut self, work: &W, caller: &Arc<Seat<W>>) -> Option<Duty<W>> {
+        if self.decider.is_some() {
             return None;
         }
         if let Some((job, seat)) = self.waiting.pop_front() {
-            self.deciding = true;
+            self.decider = Some(caller.clone());
             return Some(Duty::Decide(job, seat));
         }
         if self.writing || self.decided.seats.is_empty() {
@@ -194,16 +195,21 @@ impl<W: Work> State<W> {
         if !goes_on || self.decided.seats.len() < least {
             return None;
         }
-        if !self.deciding {
+        if self.decider.is_none() {
             return Some(self.lot(work));
         }
         let (count, reached) = self.ready.take()?;
         Some(self.take_lot(count, reached))
     }
 
+    /// Whether a seat is that of somebody who neither writes, as `writer` does, nor decides.
+    fn sleeps(&self, seat: &Arc<Seat<W>>, writer: &Arc<Seat<W>>) -> bool {
+        !Arc::ptr_eq(seat, writer) && !self.decider.as_ref().is_some_and(|decider| Arc::ptr_eq(seat, decider))
+    }
+
     /// Somebody who waits and is to be woken, as there is something to do that nobody does.
     fn idle(&self) -> Option<Thread> {
-        if self.deciding {
+        if self.decider.is_some() {
             return None;
         }
         let decider = self.waiting.front().map(|(_, seat)| seat);
@@ -242,11 +248,13 @@ impl<W: Work> Caller<'_, W> {
             if !state.writing && !state.decided.seats.is_empty() {
                 state.writing = true;
                 let (lot, reached) = state.lot(self.work);
-                rest(state, |state| state.deciding = false);
+                rest(state, |state| state.decider = None);
                 return self.write(lot, reached);
             }
             let next = state.waiting.pop_front();
-            state.deciding = next.is_some();
+            if next.is_none() {
+                state.decider = None;
+            }
             drop(state);
             // It takes time, for which nobody is to be kept from the queue.
             drop(before);
@@ -276,10 +284,14 @@ impl<W: Work> Caller<'_, W> {
         seats: Seats<W>,
         goes_on: bool,
     ) -> Option<(Lot<W>, W::Reached)> {
-        let other = seats.iter().find(|seat| !Arc::ptr_eq(seat, self.seat)).cloned();
         // A small lot is not worth an fsync while those who may bring more are not told yet.
         let least = seats.len().div_ceil(SHARE);
-        let next = other.as_ref().and_then(|_| self.queue.lock().next_lot(self.work, goes_on, least));
+        let (other, next) = {
+            let mut state = self.queue.lock();
+            let other = seats.iter().find(|seat| state.sleeps(seat, self.seat)).cloned();
+            let next = state.next_lot(self.work, goes_on && other.is_some(), least);
+            (other, next)
+        };
         match other {
             Some(other) if next.is_some() => self.send(&other, News::Written(written, seats)),
             _ => self.tell(written, seats),
@@ -444,7 +456,7 @@ mod tests {
         });
         assert_eq!(work.sizes().iter().sum::<usize>(), 3_200);
         let state = queue.lock();
-        assert!(!state.deciding && !state.writing && state.waiting.is_empty());
+        assert!(state.decider.is_none() && !state.writing && state.waiting.is_empty());
     }
 
     #[test]
@@ -468,7 +480,7 @@ mod tests {
             let others: Vec<_> = (1..=20).map(caller).collect();
             ready(queue, 20);
             let slow = caller(100);
-            while !queue.lock().deciding {
+            while queue.lock().decider.is_none() {
                 thread::yield_now();
             }
             drop(written);
