@@ -8,12 +8,9 @@ use std::cell::Cell;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
-use std::time::Duration;
 
 use consentry::Ledger;
-use consentry::directory::Revision;
-use consentry::domain::{CommandId, TicketId};
-use consentry::ledger::{Answered, AuditEntry, Commit, Entry, Head, LedgerError, Record};
+use consentry::ledger::{Commit, Entry, Layer};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// What a thread is at.
@@ -73,16 +70,12 @@ pub fn place(part: Part) {
 #[derive(Debug)]
 pub struct Placed<L>(pub L);
 
-impl<L: Ledger> Ledger for Placed<L> {
-    fn epoch(&self) -> &str {
-        self.0.epoch()
+impl<L: Ledger> Layer for Placed<L> {
+    fn below(&self) -> &dyn Ledger {
+        &self.0
     }
 
-    fn head(&self) -> Result<Head, LedgerError> {
-        self.0.head()
-    }
-
-    fn append(&self, entry: Entry) -> Commit {
+    fn append_below(&self, entry: Entry) -> Commit {
         let commit = self.0.append(entry);
         if !ON.load(Ordering::Relaxed) {
             return commit;
@@ -91,33 +84,5 @@ impl<L: Ledger> Ledger for Placed<L> {
             place(Part::Writer);
             commit.wait()
         })
-    }
-
-    fn read(&self, after: Revision, limit: usize) -> Result<Vec<Record>, LedgerError> {
-        self.0.read(after, limit)
-    }
-
-    fn wait(&self, revision: Revision, timeout: Duration) -> Result<Head, LedgerError> {
-        self.0.wait(revision, timeout)
-    }
-
-    fn answered(&self, id: &CommandId) -> Result<Option<Answered>, LedgerError> {
-        self.0.answered(id)
-    }
-
-    fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, LedgerError> {
-        self.0.audit(after, limit)
-    }
-
-    fn failed_completions(&self, ticket: &TicketId) -> Result<u64, LedgerError> {
-        self.0.failed_completions(ticket)
-    }
-
-    fn snapshot(&self) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.0.snapshot()
-    }
-
-    fn save_snapshot(&self, revision: Revision, bytes: Vec<u8>) -> Result<(), LedgerError> {
-        self.0.save_snapshot(revision, bytes)
     }
 }

@@ -25,9 +25,6 @@ pub struct Submission {
     pub id: Option<CommandId>,
 }
 
-/// Bytes that most bodies fit into.
-const BODY: usize = 256;
-
 impl Submission {
     /// `principal` asks for `command`, under an id that the engine makes.
     #[must_use]
@@ -45,11 +42,7 @@ impl Submission {
     /// stand in one order, whichever order they were given in.
     #[must_use]
     pub fn body(&self) -> String {
-        let mut body = Vec::with_capacity(BODY);
-        match serde_json::to_writer(&mut body, self) {
-            Ok(()) => String::from_utf8(body).unwrap_or_default(),
-            Err(_) => String::new(),
-        }
+        serde_json::to_string(self).unwrap_or_default()
     }
 
     /// SHA-256 of the body: equal for two submissions exactly when they ask for the same thing.

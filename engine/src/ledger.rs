@@ -345,6 +345,58 @@ pub trait Ledger: Send + Sync {
     fn save_snapshot(&self, revision: Revision, bytes: Vec<u8>) -> Result<(), LedgerError>;
 }
 
+/// A layer over a ledger: all is as there but for how entries are appended. Whoever watches, delays or refuses
+/// appends implements this in place of [`Ledger`].
+pub trait Layer: Send + Sync {
+    /// The ledger below.
+    fn below(&self) -> &dyn Ledger;
+
+    /// Appends an entry to the ledger below, or not.
+    fn append_below(&self, entry: Entry) -> Commit;
+}
+
+impl<L: Layer> Ledger for L {
+    fn epoch(&self) -> &str {
+        self.below().epoch()
+    }
+
+    fn head(&self) -> Result<Head, LedgerError> {
+        self.below().head()
+    }
+
+    fn append(&self, entry: Entry) -> Commit {
+        self.append_below(entry)
+    }
+
+    fn read(&self, after: Revision, limit: usize) -> Result<Vec<Record>, LedgerError> {
+        self.below().read(after, limit)
+    }
+
+    fn wait(&self, revision: Revision, timeout: std::time::Duration) -> Result<Head, LedgerError> {
+        self.below().wait(revision, timeout)
+    }
+
+    fn answered(&self, id: &CommandId) -> Result<Option<Answered>, LedgerError> {
+        self.below().answered(id)
+    }
+
+    fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, LedgerError> {
+        self.below().audit(after, limit)
+    }
+
+    fn failed_completions(&self, ticket: &TicketId) -> Result<u64, LedgerError> {
+        self.below().failed_completions(ticket)
+    }
+
+    fn snapshot(&self) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.below().snapshot()
+    }
+
+    fn save_snapshot(&self, revision: Revision, bytes: Vec<u8>) -> Result<(), LedgerError> {
+        self.below().save_snapshot(revision, bytes)
+    }
+}
+
 /// What a body asks for, as JSON.
 ///
 /// # Errors

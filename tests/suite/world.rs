@@ -4,9 +4,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration as Wait;
 
 use consentry::directory::Revision;
-use consentry::domain::{CommandId, TicketId};
-use consentry::ledger::{Answered, AuditEntry, Commit, Entry, Head, Record};
-use consentry::{Engine, Ledger, LedgerError, MemoryLedger, Policies, Timestamp};
+use consentry::ledger::{Commit, Entry, Layer, Record};
+use consentry::{Engine, Ledger, MemoryLedger, Policies, Timestamp};
 use consentry_server::script::{self, Line};
 use serde_json::{Value, json};
 
@@ -61,40 +60,17 @@ impl Shared {
     }
 }
 
-impl Ledger for Shared {
-    fn epoch(&self) -> &str {
-        self.0.epoch()
+impl Layer for Shared {
+    fn below(&self) -> &dyn Ledger {
+        &*self.0
     }
-    fn head(&self) -> Result<Head, LedgerError> {
-        self.0.head()
-    }
-    fn append(&self, entry: Entry) -> Commit {
+
+    fn append_below(&self, entry: Entry) -> Commit {
         let interruption = self.1.lock().unwrap().take();
         if let Some(interruption) = interruption {
             interruption();
         }
         self.0.append(entry)
-    }
-    fn read(&self, after: Revision, limit: usize) -> Result<Vec<Record>, LedgerError> {
-        self.0.read(after, limit)
-    }
-    fn wait(&self, revision: Revision, timeout: Wait) -> Result<Head, LedgerError> {
-        self.0.wait(revision, timeout)
-    }
-    fn answered(&self, id: &CommandId) -> Result<Option<Answered>, LedgerError> {
-        self.0.answered(id)
-    }
-    fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, LedgerError> {
-        self.0.audit(after, limit)
-    }
-    fn failed_completions(&self, ticket: &TicketId) -> Result<u64, LedgerError> {
-        self.0.failed_completions(ticket)
-    }
-    fn snapshot(&self) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.0.snapshot()
-    }
-    fn save_snapshot(&self, revision: Revision, bytes: Vec<u8>) -> Result<(), LedgerError> {
-        self.0.save_snapshot(revision, bytes)
     }
 }
 

@@ -6,7 +6,7 @@ use super::writer::{Job, Order, Task};
 use super::*;
 use crate::command::Submission;
 use crate::domain::Principal;
-use crate::ledger::{Answered, Commit, Entry, Head, MemoryLedger};
+use crate::ledger::{Commit, Entry, Layer, MemoryLedger};
 use crate::refusal::RefusalCode;
 
 fn root() -> Principal {
@@ -34,14 +34,12 @@ struct Shared {
     late: Option<Arc<AtomicU64>>,
 }
 
-impl Ledger for Shared {
-    fn epoch(&self) -> &str {
-        self.ledger.epoch()
+impl Layer for Shared {
+    fn below(&self) -> &dyn Ledger {
+        &*self.ledger
     }
-    fn head(&self) -> Result<Head, LedgerError> {
-        self.ledger.head()
-    }
-    fn append(&self, entry: Entry) -> Commit {
+
+    fn append_below(&self, entry: Entry) -> Commit {
         if self.full.load(Ordering::SeqCst) {
             return Commit::ready(Err(LedgerError::new("ledger_full", "no space is left").into()));
         }
@@ -49,27 +47,6 @@ impl Ledger for Shared {
         assert_eq!(late.fetch_add(1, Ordering::SeqCst) % 2, 0, "every second append panics");
         let ledger = self.ledger.clone();
         Commit::later(move || ledger.append(entry).wait())
-    }
-    fn read(&self, after: Revision, limit: usize) -> Result<Vec<Record>, LedgerError> {
-        self.ledger.read(after, limit)
-    }
-    fn wait(&self, revision: Revision, timeout: Wait) -> Result<Head, LedgerError> {
-        self.ledger.wait(revision, timeout)
-    }
-    fn answered(&self, id: &CommandId) -> Result<Option<Answered>, LedgerError> {
-        self.ledger.answered(id)
-    }
-    fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, LedgerError> {
-        self.ledger.audit(after, limit)
-    }
-    fn failed_completions(&self, ticket: &TicketId) -> Result<u64, LedgerError> {
-        self.ledger.failed_completions(ticket)
-    }
-    fn snapshot(&self) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.ledger.snapshot()
-    }
-    fn save_snapshot(&self, revision: Revision, bytes: Vec<u8>) -> Result<(), LedgerError> {
-        self.ledger.save_snapshot(revision, bytes)
     }
 }
 
