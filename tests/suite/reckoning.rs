@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::world::{HOUR, MIDNIGHT};
 
 /// An installer; `since` tells two with the same id apart.
+#[derive(Debug, Clone, Hash)]
 struct Installer {
     company: String,
     admin: bool,
@@ -17,6 +18,7 @@ struct Installer {
     since: u64,
 }
 
+#[derive(Debug, Clone, Hash)]
 struct Site {
     company: String,
     rental: bool,
@@ -27,13 +29,14 @@ struct Site {
     assigned: BTreeSet<(String, u64)>,
 }
 
+#[derive(Debug, Clone, Hash)]
 struct Device {
     site: String,
     since: u64,
 }
 
 /// A permission on a device (`None`: on the site), for so many milliseconds (`None`: without end).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 struct Entry {
     permission: String,
     device: Option<String>,
@@ -41,6 +44,7 @@ struct Entry {
 }
 
 /// An invite, application or ticket.
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct Asked {
     pub(crate) kind: &'static str,
     pub(crate) site: String,
@@ -61,6 +65,7 @@ pub(crate) struct Asked {
     completed: usize,
 }
 
+#[derive(Debug, Clone, Hash)]
 pub(crate) struct Grant {
     company: String,
     pub(crate) site: String,
@@ -72,7 +77,7 @@ pub(crate) struct Grant {
 }
 
 /// Everything, as the events so far tell it, and what is wrong with them.
-#[derive(Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(crate) struct Reckoning {
     installers: BTreeMap<String, Installer>,
     sites: BTreeMap<String, Site>,
@@ -564,6 +569,11 @@ impl Reckoning {
         }
         let grant = &self.grants[id];
         if grant.state == "active" && over(grant.until, now) { "ended" } else { grant.state }
+    }
+
+    /// How often a device did not take a password.
+    pub(crate) fn failures(&self) -> usize {
+        self.asked.values().map(|asked| asked.failed).sum()
     }
 
     /// The moments after `now` at which time ends something.

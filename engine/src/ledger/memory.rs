@@ -17,7 +17,7 @@ pub struct MemoryLedger {
     grown: Condvar,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     head: Head,
     /// The mark of the entry that made the head's revision.
@@ -69,6 +69,13 @@ impl MemoryLedger {
     /// INVARIANT: nothing panics while it holds the lock, so that a poisoned lock is whole.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clone for MemoryLedger {
+    /// A ledger with the same past, which goes its own way. O(what it holds).
+    fn clone(&self) -> Self {
+        Self { inner: Mutex::new(self.lock().clone()), grown: Condvar::new() }
     }
 }
 
