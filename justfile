@@ -44,6 +44,14 @@ update-docs:
 kill:
     CONSENTRY_KILLS=300 cargo test -p consentry-tests --test suite -- kill --nocapture
 
+# What every change must pass beside the tests: the share of docs/verification.md that takes minutes
+verify:
+    CONSENTRY_MODEL=changes cargo test --release -p consentry-tests --test suite -- model && cargo test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules
+
+# The rest of docs/verification.md: half an hour or more
+verify-deep:
+    CONSENTRY_MODEL=8 cargo test --release -p consentry-tests --test suite -- model::every_history --nocapture && PROPTEST_CASES=2000 cargo test --release -p consentry-tests --test suite -- invariants && SCHEDULES=20000 cargo test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules && CONSENTRY_KILLS=1000 cargo test -p consentry-tests --test suite -- kill --nocapture
+
 # Benchmarks; see benches/README.md for single ones
 bench:
     cargo bench -p consentry-benches

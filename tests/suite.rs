@@ -13,6 +13,8 @@ mod kill; // kill -9 under load: nothing acknowledged is lost
 mod lifecycles; // every state × event of the four lifecycles, as tables and diagrams
 #[path = "suite/meaning.rs"]
 mod meaning; // what the shipped policies and lifecycles mean, a sentence a test
+#[path = "suite/menu.rs"]
+mod menu; // what may be tried in the small world of `model`
 #[path = "suite/model.rs"]
 mod model; // every history of a small world, by model checking
 #[path = "suite/policies.rs"]

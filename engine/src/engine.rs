@@ -3,8 +3,7 @@
 mod queue;
 mod writer;
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration as Wait;
 
 use arc_swap::ArcSwap;
@@ -16,6 +15,8 @@ use crate::domain::{CommandId, Duration, TicketId, Timestamp};
 use crate::ledger::{AuditEntry, Ledger, LedgerError, Outcome, Record};
 use crate::policy::{AccessRequest, Evaluation, Policies, PolicyErrors, RequestError};
 use crate::refusal::Refusal;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use crate::view::{GrantFilter, GrantLine, ShowRequest, View};
 use queue::Queue;
 use writer::{Tip, UnderWay};

@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod policy;
 pub mod refusal;
+mod sync;
 pub mod view;
 
 pub use command::{Command, Submission};

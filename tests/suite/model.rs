@@ -24,11 +24,9 @@ use consentry::{
 use serde_json::{Value, json};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
+use crate::menu;
 use crate::reckoning::Reckoning;
 use crate::world::{DAY, HOUR, ROOT, answer, moment, shipped, time};
-
-#[path = "model/menu.rs"]
-mod menu;
 
 /// The moments: the beginning, and what lies around the deadlines of whatever is asked for or granted then.
 const MOMENTS: [i64; 6] = [0, HOUR - 1, HOUR, DAY - 1, DAY, DAY + HOUR];
@@ -57,33 +55,41 @@ const SETTLED: &str = "whatever is asked for is settled in the end";
 /// A deliberate fault in the transition, each of which one property has to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// A withdrawal is answered, and not written.
     WithdrawalsAreLost,
-    /// Whoever answers does so at the moment of the beginning, whatever the time.
     ClockStandsStill,
-    /// A policy lets every end user accept what was asked for.
     AnybodyAccepts,
-    /// Whatever is granted has no end.
     GrantsHaveNoEnd,
-    /// That the owner takes a grant back is answered, and not written.
     GrantsAreKept,
-    /// What a sweep records is heard of, and not written.
     SweepsAreLost,
-    /// A second invite leaves the first one waiting.
     InvitesPileUp,
-    /// That a password is on its way is answered, and not written.
     SubmissionsAreLost,
-    /// No command's id is kept.
     IdsAreForgotten,
-    /// Whatever is asked for waits for a year.
     NothingExpires,
-    /// An acceptance is written without its grants.
     AcceptancesAreTorn,
-    /// What has lost its ground goes on waiting.
     CancellationsAreSkipped,
 }
 
 impl Fault {
+    /// What is wrong.
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::WithdrawalsAreLost => "a withdrawal is answered, and not written",
+            Self::ClockStandsStill => {
+                "whoever answers does so at the moment of the beginning, whatever the time"
+            }
+            Self::AnybodyAccepts => "a policy lets every end user accept what was asked for",
+            Self::GrantsHaveNoEnd => "whatever is granted has no end",
+            Self::GrantsAreKept => "that the owner takes a grant back is answered, and not written",
+            Self::SweepsAreLost => "what a sweep records is heard of, and not written",
+            Self::InvitesPileUp => "a second invite leaves the first one waiting",
+            Self::SubmissionsAreLost => "that a password is on its way is answered, and not written",
+            Self::IdsAreForgotten => "no command's id is kept",
+            Self::NothingExpires => "whatever is asked for waits for a year",
+            Self::AcceptancesAreTorn => "an acceptance is written without its grants",
+            Self::CancellationsAreSkipped => "what has lost its ground goes on waiting",
+        }
+    }
+
     /// What is decided, and what is written of it. `None`: nothing is written.
     fn distort(self, mut entry: Entry) -> (Entry, Option<Entry>) {
         let drop_those = |entry: &Entry, lost: fn(&Event) -> bool| {
@@ -171,7 +177,7 @@ impl Layer for Paper {
 
 /// What may be tried, again and again.
 #[derive(Debug, Clone)]
-struct Move {
+pub(crate) struct Move {
     who: &'static str,
     command: Value,
     /// It asks for something new, and so has its own moments.
@@ -179,11 +185,11 @@ struct Move {
 }
 
 impl Move {
-    fn ask(who: &'static str, command: Value) -> Self {
+    pub(crate) fn ask(who: &'static str, command: Value) -> Self {
         Self { who, command, asks: true }
     }
 
-    fn answer(who: &'static str, command: Value) -> Self {
+    pub(crate) fn answer(who: &'static str, command: Value) -> Self {
         Self { who, command, asks: false }
     }
 
@@ -603,10 +609,9 @@ const MODEL: &str = "CONSENTRY_MODEL";
 fn every_history_of_a_small_world_keeps_every_promise() {
     let share = std::env::var(MODEL).unwrap_or_default();
     if let Ok(steps) = share.parse::<usize>() {
-        let world = everything();
-        // The beginning counts as a step there.
-        let checker = world.checker().threads(2).target_max_depth(steps + 1).spawn_bfs();
-        return explored(&format!("everything, up to {steps} steps"), checker);
+        // The beginning counts as a step there. More threads would find some states on longer ways first.
+        let checker = everything().checker().threads(1).target_max_depth(steps + 1).spawn_bfs();
+        return explored(&format!("Everything, up to {steps} steps"), checker);
     }
     let changes = share == "changes";
     assert!(changes || share.is_empty(), "{MODEL} is `{share}`: `changes` and numbers are known");
@@ -616,11 +621,21 @@ fn every_history_of_a_small_world_keeps_every_promise() {
     }
 }
 
-/// Waits for the end, and fails if something is found.
+/// The page that says what is explored.
+fn page() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/verification.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// Waits for the end, and fails if something is found, or if the page says another number.
 fn explored(name: &str, checker: impl Checker<World>) {
     let checked = checker.join();
     checked.assert_properties();
-    println!("{name}: {} unique states", checked.unique_state_count());
+    let (page, line) = (page(), format!("{name}: {} unique states", checked.unique_state_count()));
+    println!("{line}");
+    let is_there = page.lines().any(|known| known == line);
+    let is_told = page.lines().any(|known| known.starts_with(&format!("{name}: ")));
+    assert!(is_there || !is_told, "docs/verification.md has another number than `{line}`");
 }
 
 fn everything() -> World {
@@ -632,7 +647,10 @@ fn everything() -> World {
 fn every_property_finds_the_fault_that_breaks_it() {
     let world = Part::Grants.world(false, None);
     let mut without: Vec<&str> = world.properties().iter().map(|property| property.name).collect();
+    let page = page();
     for (property, fault, part) in MUTANTS {
+        let row = format!("| {property} | {} |", fault.meaning());
+        assert!(page.contains(&row), "docs/verification.md lacks: {row}");
         // Deeper and deeper, so that what is found is as short as can be.
         let found = (2..10).find_map(|depth| {
             let world = part.world(property == GROUNDS, Some(fault));
@@ -644,7 +662,7 @@ fn every_property_finds_the_fault_that_breaks_it() {
                 .discovery(property)
         });
         let steps = found.unwrap_or_else(|| panic!("{fault:?} is not found by: {property}")).into_actions();
-        println!("{fault:?}, found by: {property}");
+        println!("{}, found by: {property}", fault.meaning());
         steps.iter().for_each(|step| println!("    {step:?}"));
         without.retain(|own| *own != property);
     }

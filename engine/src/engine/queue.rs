@@ -10,8 +10,10 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{Thread, current, park};
+use std::sync::{Arc, PoisonError};
+
+use crate::sync::thread::{Thread, current, park};
+use crate::sync::{Mutex, MutexGuard};
 
 /// How many lots a caller writes for others, after the one with its own job, before it takes its answer.
 const ERRANDS: usize = 16;

@@ -1,8 +1,7 @@
 //! Commands: one after the other decided, together written.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::queue::Work;
 use super::{Answer, Engine, EngineError};
@@ -15,6 +14,8 @@ use crate::ledger::{
     AppendError, Appended, Attempt, Commit, Entry, Hash, Ledger, LedgerError, Mark, Outcome,
 };
 use crate::refusal::{Refusal, RefusalCode};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Records that are read at once when catching up.
 const PAGE: usize = 4096;

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use serde_json::Value;
 
@@ -9,6 +9,7 @@ use super::{
 };
 use crate::directory::Revision;
 use crate::domain::{CommandId, TicketId, Timestamp};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// A ledger that ends with its process: for tests, and for trying things out.
 #[derive(Debug, Default)]

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::Move;
+use crate::model::Move;
 use crate::world::{
     ADA, IVAN, OLGA, PASSWORD, PAUL, RITA, ROOT, apply, complete, grant, open_ticket, permission,
 };
 
 /// Two companies, three installers, two end users, one site with two devices.
-pub(super) fn setting() -> Vec<Move> {
+pub(crate) fn setting() -> Vec<Move> {
     let staff = |id: &str, company: &str, role: &str| {
         json!({"registerInstaller": {"installer": id, "company": company, "role": role,
                                      "permissions": ["manageAssignedSites", "manageDevices"]}})
@@ -35,19 +35,19 @@ pub(super) fn setting() -> Vec<Move> {
 }
 
 /// Olga takes the villa over, and the company has nothing there but what she gives it.
-pub(super) fn handed_over() -> Vec<Move> {
+pub(crate) fn handed_over() -> Vec<Move> {
     let invite = crate::world::invite_olga("i-0", "villa", &[]);
     vec![Move::ask(ADA, invite), Move::answer(OLGA, json!({"acceptInvite": {"invite": "i-0"}}))]
 }
 
 /// The same, and the company may see what cam-7 shows.
-pub(super) fn granted() -> Vec<Move> {
+pub(crate) fn granted() -> Vec<Move> {
     let mut moves = handed_over();
     moves.push(Move::answer(OLGA, grant("g-0", "liveView", "permanent")));
     moves
 }
 
-pub(super) fn invites() -> Vec<Move> {
+pub(crate) fn invites() -> Vec<Move> {
     let invite = |id: &str, contact: Value, validity: &str| {
         let permissions =
             [permission("liveView", &["cam-7", "cam-8"], validity), permission("manageSite", &[], "1h")];
@@ -71,7 +71,7 @@ pub(super) fn invites() -> Vec<Move> {
     ]
 }
 
-pub(super) fn applications() -> Vec<Move> {
+pub(crate) fn applications() -> Vec<Move> {
     let much =
         [permission("liveView", &["cam-7", "cam-8"], "1h"), permission("playback", &["cam-8"], "permanent")];
     let accept = |id: &str| json!({"acceptApplication": {"application": id}});
@@ -92,7 +92,7 @@ pub(super) fn applications() -> Vec<Move> {
     ]
 }
 
-pub(super) fn grants() -> Vec<Move> {
+pub(crate) fn grants() -> Vec<Move> {
     vec![
         Move::ask(OLGA, grant("g-1", "liveView", "permanent")),
         Move::ask(OLGA, grant("g-2", "liveView", "1h")),
@@ -105,7 +105,7 @@ pub(super) fn grants() -> Vec<Move> {
     ]
 }
 
-pub(super) fn tickets() -> Vec<Move> {
+pub(crate) fn tickets() -> Vec<Move> {
     let confirm = |outcome: &str| json!({"confirmReset": {"ticket": "t-1", "outcome": outcome}});
     vec![
         Move::ask(IVAN, open_ticket("t-1")),
@@ -122,7 +122,7 @@ pub(super) fn tickets() -> Vec<Move> {
 }
 
 /// What takes the ground from under what is pending or granted.
-pub(super) fn changes() -> Vec<Move> {
+pub(crate) fn changes() -> Vec<Move> {
     vec![
         Move::answer(OLGA, json!({"transferSite": {"site": "villa", "to": "paul"}})),
         Move::answer(PAUL, json!({"transferSite": {"site": "villa", "to": "olga"}})),
@@ -133,10 +133,10 @@ pub(super) fn changes() -> Vec<Move> {
 }
 
 /// Who asks, what for, and on what.
-pub(super) type Question = ((&'static str, &'static str), &'static str, (&'static str, &'static str));
+pub(crate) type Question = ((&'static str, &'static str), &'static str, (&'static str, &'static str));
 
 /// Everybody, everything that they may do, everything that there is.
-pub(super) fn questions() -> Vec<Question> {
+pub(crate) fn questions() -> Vec<Question> {
     let people = [
         ("Installer", "ada"),
         ("Installer", "ivan"),
