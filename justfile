@@ -52,6 +52,10 @@ verify:
 verify-deep:
     CONSENTRY_MODEL=8 cargo test --release -p consentry-tests --test suite -- model::every_history --nocapture && PROPTEST_CASES=2000 cargo test --release -p consentry-tests --test suite -- invariants && SCHEDULES=20000 cargo test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules && CONSENTRY_KILLS=1000 cargo test -p consentry-tests --test suite -- kill --nocapture
 
+# Whatever is read from outside, a minute each (needs cargo-fuzz); a crash is kept under fuzz/artifacts
+fuzz seconds="60":
+    for target in "command fuzz/seeds/command" "script tests/scripts" "ledger fuzz/seeds/ledger" "policies policies"; do set -- $target && mkdir -p target/corpus/$1 && RUSTC_BOOTSTRAP=1 cargo fuzz run -s none $1 --target-dir target/fuzz target/corpus/$1 $2 -- -max_total_time={{seconds}} -max_len=4096 || exit 1; done
+
 # Benchmarks; see benches/README.md for single ones
 bench:
     cargo bench -p consentry-benches
