@@ -441,11 +441,7 @@ impl Play {
     fn answers_as_reckoned(&self, who: (&str, &str), action: &str, id: &str) -> Result<(), TestCaseError> {
         let (name, principal) = who;
         let kind = if SITES.contains(&id) { "Site" } else { "Device" };
-        let expected = if END_USERS.contains(&who) {
-            self.reckoning.end_user_may(name, action, id).then_some(None)
-        } else {
-            self.reckoning.installer_may(name, action, id, self.now)
-        };
+        let expected = self.reckoning.may(END_USERS.contains(&who), name, action, id, self.now);
         let answer = self.world.check(self.now, principal, action, &format!("{kind}::\"{id}\""));
         let got = (answer["decision"] == "allow").then(|| answer["valid_until"].clone());
         let expected = expected.map(|until| json!(until.map(time)));

@@ -307,6 +307,11 @@ impl World {
         builder.open().unwrap()
     }
 
+    /// An engine that finds what a state has written.
+    fn again(&self, state: &Situation) -> Engine {
+        self.open(state.ledger.as_ref().clone())
+    }
+
     fn lifetime(&self) -> Duration {
         Duration::from_hours(if self.fault == Some(Fault::NothingExpires) { 24 * 365 } else { 24 })
     }
@@ -416,7 +421,7 @@ impl World {
 
     /// I1: everything is shown as what was answered left it.
     fn shows_what_was_answered(&self, state: &Situation) -> bool {
-        let (engine, now) = (self.open(state.ledger.as_ref().clone()), MOMENTS[state.clock]);
+        let (engine, now) = (self.again(state), MOMENTS[state.clock]);
         let asked = state.reckoning.asked.iter().map(|(id, asked)| (asked.kind, id));
         let grants = state.reckoning.grants.keys().map(|id| ("grant", id));
         asked
@@ -426,24 +431,20 @@ impl World {
 
     /// I5: checks are answered as the reckoning would.
     fn checks_as_reckoned(&self, state: &Situation) -> bool {
-        let (engine, now) = (self.open(state.ledger.as_ref().clone()), MOMENTS[state.clock]);
+        let (engine, now) = (self.again(state), MOMENTS[state.clock]);
         menu::questions().into_iter().all(|((kind, name), action, (what, id))| {
             let check = json!({"principal": format!("{kind}::\"{name}\""), "action": action,
                                "resource": format!("{what}::\"{id}\"")});
             let answer = answer(&engine, &json!({"at": time(now), "check": check}));
             let got = (answer["decision"] == "allow").then(|| answer["valid_until"].clone());
-            let expected = if kind == "EndUser" {
-                state.reckoning.end_user_may(name, action, id).then_some(None)
-            } else {
-                state.reckoning.installer_may(name, action, id, now)
-            };
+            let expected = state.reckoning.may(kind == "EndUser", name, action, id, now);
             got == expected.map(|until| json!(until.map(time)))
         })
     }
 
     /// I6: what is answered to have expired is shown so whatever the clock says, after a restart too.
     fn expired_is_latched(&self, state: &Situation) -> bool {
-        let engine = self.open(state.ledger.as_ref().clone());
+        let engine = self.again(state);
         let mut expired = state.reckoning.asked.iter().filter(|(_, asked)| asked.state == "expired");
         expired.all(|(id, asked)| Self::shown(&engine, asked.kind, id, MOMENTS[0]) == "expired")
     }
@@ -461,7 +462,7 @@ impl World {
         if state.clock + 1 < MOMENTS.len() {
             return true;
         }
-        let engine = self.open(state.ledger.as_ref().clone());
+        let engine = self.again(state);
         let mut asked = state.reckoning.asked.iter();
         asked.all(|(id, asked)| Self::shown(&engine, asked.kind, id, now) != "pending")
     }

@@ -530,8 +530,24 @@ impl Reckoning {
             .max_by_key(|until| until.unwrap_or(i64::MAX))
     }
 
+    /// Whether an end user or an installer may do it; and if so, until when (`None`: no end).
+    pub(crate) fn may(
+        &self,
+        is_end_user: bool,
+        name: &str,
+        action: &str,
+        resource: &str,
+        now: i64,
+    ) -> Option<Option<i64>> {
+        if is_end_user {
+            self.end_user_may(name, action, resource).then_some(None)
+        } else {
+            self.installer_may(name, action, resource, now)
+        }
+    }
+
     /// Whether an end user may do it.
-    pub(crate) fn end_user_may(&self, end_user: &str, action: &str, resource: &str) -> bool {
+    fn end_user_may(&self, end_user: &str, action: &str, resource: &str) -> bool {
         let site = match action {
             "disableService" => None,
             "manageSite" => self.sites.get(resource),

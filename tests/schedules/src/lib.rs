@@ -38,7 +38,7 @@ const ROOT: &str = r#"Operator::"root""#;
 const ADA: &str = r#"Installer::"ada""#;
 const OLGA: &str = r#"EndUser::"olga""#;
 
-/// A ledger on which olga owns the villa, and ada has applied for live view and playback.
+/// A ledger on which olga owns the villa, and ada has applied for live view.
 fn begun() -> Arc<MemoryLedger> {
     let ledger = Arc::new(MemoryLedger::new());
     let engine = open(Slow::on(ledger.clone(), Fault::Nothing));
