@@ -21,7 +21,7 @@ pub use slice::{EntitySource, Slice, Unknown};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use cedar_policy::{Authorizer as CedarAuthorizer, Entity, EntityUid, PolicySet, Schema};
+use cedar_policy::{Authorizer as CedarAuthorizer, Entity, EntityUid, PolicySet, RequestEnv, Schema};
 use program::Program;
 
 /// A validated set of policies. Cloning it is O(1); a set is replaced whole or not at all.
@@ -84,6 +84,15 @@ impl Policies {
     #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.inner.schema
+    }
+
+    /// Of all policies those whose scope can match requests of this kind; `None`: the schema has no such
+    /// requests. For the others it makes no difference that the rest is left out.
+    #[must_use]
+    pub fn matching(&self, kind: &RequestEnv) -> Option<&PolicySet> {
+        let (principal, resource) = (kind.principal().to_string(), kind.resource().to_string());
+        let environment = self.environment(&principal, kind.action().id().unescaped(), &resource)?;
+        Some(&environment.policies)
     }
 
     fn environment(&self, principal_type: &str, action: &str, resource_type: &str) -> Option<&Environment> {

@@ -4,6 +4,7 @@ mod arguments;
 mod looking;
 pub(crate) mod output;
 mod policies;
+mod proving;
 
 use std::ffi::OsString;
 use std::io::{self, BufReader, Write};
@@ -15,6 +16,7 @@ use consentry::engine::{Engine, EngineError};
 use consentry::ledger::{LedgerError, MemoryLedger};
 use consentry::policy::{Policies, PolicyErrors};
 use consentry_ledger::DiskLedger;
+use consentry_prover::ProveError;
 
 use crate::folder::{self, FolderError};
 use crate::script::{self, ScriptError};
@@ -44,6 +46,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Folder(#[from] FolderError),
     #[error(transparent)]
+    Prove(#[from] ProveError),
+    #[error(transparent)]
     Script(#[from] ScriptError),
     #[error("{0}")]
     Malformed(String),
@@ -64,6 +68,7 @@ impl Failure {
             Self::Engine(error) | Self::Script(ScriptError::Engine { error, .. }) => error.code(),
             Self::Ledger(error) => error.code,
             Self::Policies(_) => "policy_invalid",
+            Self::Prove(error) => error.code(),
             Self::Folder(FolderError::Case { .. } | FolderError::Names { .. }) => "case_invalid",
             Self::Malformed(_) | Self::Script(ScriptError::Malformed { .. }) => "malformed",
             Self::NoLedger(_) => "ledger_missing",

@@ -155,7 +155,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: LedgerCommand,
     },
-    /// Check and test policies
+    /// Check, test and prove policies
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
@@ -206,6 +206,23 @@ pub(crate) enum PolicyCommand {
         #[command(flatten)]
         policies: PolicyFolder,
         /// Run only the cases with this in their name
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+    },
+    /// Prove what must hold for every request, or show a request that refutes it
+    #[command(
+        after_help = "Cases show single requests; a proof speaks of all of them: every principal, resource, \
+        attribute and moment that the schema has room for. It needs the solver cvc5 (Debian: `apt-get install \
+        cvc5`), on PATH or named by the variable CVC5.\n\n\
+        What refutes a claim is told with the people and things of the cases; with --json it is a case, too, for \
+        `cases/*.json`.\n\n\
+        Exit status: 0 when every claim holds, 1 when one is refuted, 2 when there is no solver or it cannot tell.\n\n\
+        Examples:\n  consentry policy prove\n  consentry policy prove --policies ./policies --only grant"
+    )]
+    Prove {
+        #[command(flatten)]
+        policies: PolicyFolder,
+        /// Prove only the claims with this in their name
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
     },

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::arguments::PolicyCommand;
 use super::output::{Colour, Output, placed};
-use super::{Ended, Failure};
+use super::{Ended, Failure, proving};
 use crate::folder::{self, Cases};
 use crate::shipped;
 
@@ -25,6 +25,9 @@ pub(super) fn run(command: &PolicyCommand, output: &mut Output) -> Result<Ended,
                 None => (Policies::shipped()?, shipped::cases()?),
             };
             test(&set, &cases, only.as_deref(), output)
+        }
+        PolicyCommand::Prove { policies, only } => {
+            proving::prove(&super::load_policies(policies.folder.as_deref())?, only.as_deref(), output)
         }
     }
 }

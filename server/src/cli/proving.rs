@@ -1,0 +1,94 @@
+//! `consentry policy prove`.
+
+use consentry::policy::Policies;
+use consentry_prover::{Counterexample, Proof, Prover, Verdict, proofs};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::output::{Colour, Output};
+use super::{Ended, Failure};
+
+#[derive(Serialize)]
+struct Proven<'a> {
+    proof: &'a str,
+    claim: &'a str,
+    holds: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    questions: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counterexample: Option<Refuting>,
+}
+
+#[derive(Serialize)]
+struct Refuting {
+    allowed_by: Vec<String>,
+    errors: Vec<String>,
+    case: Value,
+}
+
+pub(super) fn prove(policies: &Policies, only: Option<&str>, output: &mut Output) -> Result<Ended, Failure> {
+    let chosen: Vec<&Proof> =
+        proofs().iter().filter(|proof| only.is_none_or(|only| proof.name.contains(only))).collect();
+    if chosen.is_empty() {
+        let names = proofs().iter().map(|proof| proof.name).collect::<Vec<_>>().join(", ");
+        return Err(Failure::Malformed(format!("no claim has that in its name; there are {names}")));
+    }
+    let mut prover = Prover::start()?;
+    let mut refuted = 0_usize;
+    for proof in &chosen {
+        match prover.prove(proof, policies)? {
+            Verdict::Proved(questions) => held(proof, questions, output)?,
+            Verdict::Refuted(counterexample) => {
+                refuted += 1;
+                refute(proof, &counterexample, output)?;
+            }
+        }
+        // One may take a while: whoever waits sees how far it is.
+        output.flush()?;
+    }
+    let holding = chosen.len() - refuted;
+    let verb = if holding == 1 { "claim holds" } else { "claims hold" };
+    output.line(&format!("{holding} {verb}, {refuted} refuted"))?;
+    Ok(if refuted == 0 { Ended::Yes } else { Ended::No })
+}
+
+fn held(proof: &Proof, questions: usize, output: &mut Output) -> Result<(), Failure> {
+    let (name, claim) = (proof.name, proof.claim());
+    output.object(&Proven {
+        proof: name,
+        claim,
+        holds: true,
+        questions: Some(questions),
+        counterexample: None,
+    })?;
+    let word = output.paint(Colour::Green, "holds");
+    output.line(&format!("{word}    {name} ({questions} questions)\n         {claim}"))?;
+    Ok(())
+}
+
+fn refute(proof: &Proof, found: &Counterexample, output: &mut Output) -> Result<(), Failure> {
+    let (name, claim) = (proof.name, proof.claim());
+    let counterexample = Some(Refuting {
+        allowed_by: found.allowed_by.clone(),
+        errors: found.errors.clone(),
+        case: found.case(claim),
+    });
+    output.object(&Proven { proof: name, claim, holds: false, questions: None, counterexample })?;
+    let word = output.paint(Colour::Red, "REFUTED");
+    output.line(&format!("{word}  {name}\n         {claim}"))?;
+    let Counterexample { principal, action, resource, .. } = found;
+    let asked = format!("{principal} {action} {resource}");
+    let what = if found.errors.is_empty() {
+        format!("but {asked} is allowed by {}, where", found.allowed_by.join(", "))
+    } else {
+        format!("but {asked} runs into an error, where")
+    };
+    output.line(&format!("         {what}"))?;
+    for (of, fact) in found.facts() {
+        output.line(&format!("           {of}: {fact}"))?;
+    }
+    for error in &found.errors {
+        output.line(&format!("           {error}"))?;
+    }
+    Ok(())
+}

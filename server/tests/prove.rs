@@ -1,0 +1,187 @@
+//! `consentry policy prove`: every claim holds of the shipped policies, and is refuted by a folder in which
+//! it is broken. Without a solver these tests are skipped, and say so.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "all of it is tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+
+/// What every claim is called that the program knows.
+fn claims() -> Vec<&'static str> {
+    consentry_prover::proofs().iter().map(|proof| proof.name).collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The folder in which a claim is broken.
+fn broken(claim: &str) -> PathBuf {
+    root().join("prover/refuted").join(claim)
+}
+
+fn consentry(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_consentry")).args(arguments).output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn expect(holds: bool, output: &Output, what: &str) -> Result<(), Failed> {
+    if holds {
+        return Ok(());
+    }
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Err(format!("{what}; {}\n{out}{err}", output.status).into())
+}
+
+/// With the shipped policies: exit status 0.
+fn holds(claim: &str) -> Result<(), Failed> {
+    let proved = consentry(&["policy", "prove", "--json", "--only", claim]);
+    expect(proved.status.code() == Some(0), &proved, "it is refuted")?;
+    let lines = lines(&proved);
+    expect(lines.len() == 1 && lines[0]["holds"] == true, &proved, "it does not say so")?;
+    expect(lines[0]["questions"].as_u64() > Some(0), &proved, "nothing was asked")
+}
+
+/// With the broken policies: exit status 1, and a case that these policies fail and the shipped ones pass.
+fn is_refuted(claim: &str) -> Result<(), Failed> {
+    let folder = broken(claim);
+    let folder = folder.to_str().unwrap();
+    let refuted = consentry(&["policy", "prove", "--json", "--policies", folder, "--only", claim]);
+    expect(refuted.status.code() == Some(1), &refuted, "it is not refuted")?;
+    let lines = lines(&refuted);
+    expect(lines.len() == 1 && lines[0]["holds"] == false, &refuted, "it does not say so")?;
+    let case = &lines[0]["counterexample"]["case"];
+    for (policies, passes) in [(folder, false), (root().join("policies").to_str().unwrap(), true)] {
+        let copy = with_case(Path::new(policies), case);
+        let tested = consentry(&["policy", "test", "--policies", copy.path().to_str().unwrap()]);
+        let expected = if passes { 0 } else { 1 };
+        expect(
+            tested.status.code() == Some(expected),
+            &tested,
+            &format!("as a case, of {policies}: {case}"),
+        )?;
+    }
+    let told = consentry(&["policy", "prove", "--policies", folder, "--only", claim]);
+    let text = String::from_utf8_lossy(&told.stdout);
+    let cast = ["ivan", "olga"].iter().any(|name| text.contains(&format!("but {}", by_type(name))));
+    expect(cast && text.contains("0 claims hold, 1 refuted"), &told, "it is not told with the cast")
+}
+
+fn by_type(name: &str) -> String {
+    let entity_type = if name == "olga" { "EndUser" } else { "Installer" };
+    format!("{entity_type}::\"{name}\"")
+}
+
+/// The policies of a folder with this case as their only one.
+fn with_case(policies: &Path, case: &Value) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(policies).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let cases = copy.path().join("cases");
+    fs::create_dir(&cases).unwrap();
+    fs::copy(root().join("policies/cases/cast.json"), cases.join("cast.json")).unwrap();
+    fs::write(cases.join("refuting.json"), Value::Array(vec![case.clone()]).to_string()).unwrap();
+    copy
+}
+
+/// Every folder is named after a claim; that every claim has one is seen when it is to be refuted.
+fn every_folder_breaks_a_claim() -> Result<(), Failed> {
+    for entry in fs::read_dir(root().join("prover/refuted")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if !claims().contains(&name.as_str()) {
+            return Err(format!("there is no claim `{name}`").into());
+        }
+    }
+    Ok(())
+}
+
+/// What refutes one claim refutes the whole: exit status 1, whatever holds beside it.
+fn one_refuted_claim_among_others_is_enough() -> Result<(), Failed> {
+    let folder = broken("no-policy-errors");
+    let proved = consentry(&["policy", "prove", "--json", "--policies", folder.to_str().unwrap()]);
+    expect(proved.status.code() == Some(1), &proved, "the exit status")?;
+    let refuted: Vec<Value> = lines(&proved).into_iter().filter(|line| line["holds"] == false).collect();
+    expect(lines(&proved).len() == claims().len() && refuted.len() == 1, &proved, "what is refuted")
+}
+
+/// A schema in which nobody can look through a camera leaves nothing to be claimed about that.
+fn a_claim_that_does_not_fit_the_schema_is_not_said_to_hold() -> Result<(), Failed> {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = fs::read_to_string(root().join("policies/schema.cedarschema")).unwrap();
+    let without = schema.replace("action liveView, playback, configure", "action playback, configure");
+    fs::write(folder.path().join("schema.cedarschema"), without).unwrap();
+    let proved = consentry(&["policy", "prove", "--policies", folder.path().to_str().unwrap()]);
+    expect(proved.status.code() == Some(2), &proved, "the exit status")?;
+    let told = String::from_utf8_lossy(&proved.stderr);
+    expect(told.contains("error[proof_inapplicable]") && told.contains("liveView"), &proved, "the message")
+}
+
+/// These need no solver.
+fn without_a_solver_nothing_is_said_to_hold() -> Result<(), Failed> {
+    let empty = tempfile::tempdir().unwrap();
+    let no_solver = Command::new(env!("CARGO_BIN_EXE_consentry"))
+        .args(["policy", "prove"])
+        .env_remove("CVC5")
+        .env("PATH", empty.path())
+        .output()
+        .unwrap();
+    expect(no_solver.status.code() == Some(2) && no_solver.stdout.is_empty(), &no_solver, "the exit status")?;
+    let told = String::from_utf8_lossy(&no_solver.stderr);
+    expect(told.starts_with("error[solver_missing]: there is no solver"), &no_solver, "the message")
+}
+
+fn a_solver_that_is_none_is_told_from_a_proof() -> Result<(), Failed> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_consentry"));
+    // The first of what is found: a program that reads nothing and says nothing.
+    let program = ["/bin/true", "/usr/bin/true"].iter().find(|path| Path::new(path).exists());
+    let Some(program) = program else { return Ok(()) };
+    let proved = command.args(["policy", "prove"]).env("CVC5", program).output().unwrap();
+    expect(proved.status.code() == Some(2) && proved.stdout.is_empty(), &proved, "the exit status")?;
+    let told = String::from_utf8_lossy(&proved.stderr);
+    expect(told.starts_with("error[proof_undecided]"), &proved, "the message")
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let no_solver = consentry_prover::Prover::start().is_err();
+    let mut trials = Vec::new();
+    for claim in claims() {
+        trials.push(Trial::test(format!("{claim}::holds_of_the_shipped_policies"), move || holds(claim)));
+        trials
+            .push(Trial::test(format!("{claim}::is_refuted_where_it_is_broken"), move || is_refuted(claim)));
+    }
+    trials.push(Trial::test(
+        "one_refuted_claim_among_others_is_enough",
+        one_refuted_claim_among_others_is_enough,
+    ));
+    trials.push(Trial::test(
+        "a_claim_that_does_not_fit_the_schema_is_not_said_to_hold",
+        a_claim_that_does_not_fit_the_schema_is_not_said_to_hold,
+    ));
+    if no_solver {
+        let skip = |trial: Trial| trial.with_kind("skipped: no solver").with_ignored_flag(true);
+        trials = trials.into_iter().map(skip).collect();
+    }
+    trials.push(Trial::test("every_folder_breaks_a_claim", every_folder_breaks_a_claim));
+    trials.push(Trial::test(
+        "without_a_solver_nothing_is_said_to_hold",
+        without_a_solver_nothing_is_said_to_hold,
+    ));
+    trials.push(Trial::test(
+        "a_solver_that_is_none_is_told_from_a_proof",
+        a_solver_that_is_none_is_told_from_a_proof,
+    ));
+    libtest_mimic::run(&arguments, trials).exit();
+}
