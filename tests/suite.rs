@@ -25,6 +25,8 @@ mod races; // many threads on one engine
 mod reckoning; // a second, simple reckoning of everything, from the events alone
 #[path = "suite/scripts.rs"]
 mod scripts; // tests/scripts: every script gets the answers beside it
+#[path = "suite/slices.rs"]
+mod slices; // what is handed to Cedar is whole
 #[path = "suite/tidy.rs"]
 mod tidy; // what keeps the repository readable
 #[path = "suite/world.rs"]

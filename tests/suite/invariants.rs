@@ -7,13 +7,14 @@
 use std::collections::BTreeSet;
 
 use consentry::policy::{PolicyFile, PolicySources};
-use consentry::{Engine, MemoryLedger, Policies};
+use consentry::{Engine, MemoryLedger, Policies, Uid};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::FileFailurePersistence;
 use serde_json::{Map, Value, json};
 
 use crate::reckoning::Reckoning;
+use crate::slices::gap;
 use crate::world::{
     ADA, CAM_7, HOUR, IVAN, MINUTE, OLGA, PASSWORD, PAUL, RITA, ROOT, VILLA, World, invite_olga, moment,
     permission, time,
@@ -669,6 +670,30 @@ proptest! {
         play(&steps, |play, _| {
             let groundless = play.reckoning.groundless(play.now);
             play.holds(groundless.is_empty(), || format!("{groundless:?} should be cancelled"))
+        })?;
+    }
+
+    #[test]
+    fn what_is_handed_to_cedar_is_whole(steps in history()) {
+        let policies = crate::world::shipped();
+        play(&steps, |play, index| {
+            if index % 8 > 0 && index + 1 < steps.len() {
+                return Ok(());
+            }
+            let directory = play.world.engine.directory();
+            let kind = |kind| match kind { "invite" => "Invite", "application" => "PermissionApplication", _ => "ResetTicket" };
+            let asked = play.reckoning.asked.iter().map(|(id, asked)| Uid::new(kind(asked.kind), id));
+            let grants = play.reckoning.grants.keys().map(|id| Uid::new("Grant", id));
+            let places = DEVICES.map(|id| Uid::new("Device", id)).into_iter().chain(SITES.map(|id| Uid::new("Site", id)));
+            let people: Vec<Uid> = INSTALLERS.map(|(id, _)| Uid::new("Installer", id)).into_iter()
+                .chain(END_USERS.map(|(id, _)| Uid::new("EndUser", id))).collect();
+            for resource in asked.chain(grants).chain(places).chain(people) {
+                for who in &[Uid::new("Installer", "ivan"), Uid::new("EndUser", "olga")] {
+                    let gap = gap(&directory, &policies, (who, "liveView", &resource), moment(play.now));
+                    play.holds(gap.is_none(), || format!("{who} on {resource}: {gap:?}"))?;
+                }
+            }
+            Ok(())
         })?;
     }
 
