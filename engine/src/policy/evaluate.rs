@@ -165,6 +165,10 @@ impl Policies {
             Ok(slice) => slice,
             Err(Unknown::Principal) => return deny(DenyReason::UnknownPrincipal),
             Err(Unknown::Resource) => return deny(DenyReason::UnknownResource),
+            Err(Unknown::Facts(message)) => {
+                let reason = Some(DenyReason::PolicyError);
+                return Ok(self.answer(Decision::Deny, Vec::new(), vec![message], None, revision, reason));
+            }
         };
         if !self.has_action(&request.action)
             || Command::NAMES.contains(&request.action.as_str())

@@ -18,7 +18,7 @@ pub trait EntitySource {
     /// under what policies can reach from them, and what grants give.
     ///
     /// # Errors
-    /// When principal or resource are not known here.
+    /// When principal or resource are not known here, or Cedar does not take what is known of them.
     fn slice(
         &self,
         principal: &Uid,
@@ -43,13 +43,15 @@ pub struct Slice {
     pub coverage: Option<Coverage>,
 }
 
-/// What a source does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a source has no slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unknown {
-    /// The principal.
+    /// It does not know the principal.
     Principal,
-    /// The resource.
+    /// It does not know the resource.
     Resource,
+    /// It knows both, and Cedar does not take what it knows: why.
+    Facts(String),
 }
 
 macro_rules! types {
@@ -390,9 +392,10 @@ impl EntitySource for Directory {
         .map_err(|_| Unknown::Principal)?;
         let known = known_resource(self, resource);
         let mut slicer = Slicer::new(self, hints, known.as_ref());
-        let principal = slicer.principal(&who).map_err(|_| Unknown::Principal)?.ok_or(Unknown::Principal)?;
+        let not_taken = |SliceError(message)| Unknown::Facts(message);
+        let principal = slicer.principal(&who).map_err(not_taken)?.ok_or(Unknown::Principal)?;
         let known = known.ok_or(Unknown::Resource)?;
-        let resource_uid = slicer.resource(&known).map_err(|_| Unknown::Resource)?;
+        let resource_uid = slicer.resource(&known).map_err(not_taken)?;
         let coverage = match &who {
             Principal::Installer(id) => self.installer(id.as_str()).and_then(|installer| {
                 let permission = Permission::named(action)?;

@@ -74,6 +74,26 @@ fn an_allow_that_rests_on_the_time_itself_is_not_to_be_kept() {
     assert_eq!(ask(&lunch, ADA, "2026-01-01T07:00:00Z").valid_until, Some(time("2026-01-01T07:00:00Z")));
 }
 
+/// Knows facts that are none.
+struct Broken;
+
+impl EntitySource for Broken {
+    fn slice(&self, _: &Uid, _: &str, _: &Uid, _: &Hints, _: Timestamp) -> Result<Slice, Unknown> {
+        Err(Unknown::Facts("the site is in itself".to_owned()))
+    }
+}
+
+#[test]
+fn facts_that_cedar_does_not_take_are_an_error_and_no_unknown_principal() {
+    let request =
+        AccessRequest::new(OLGA.parse().unwrap(), "liveView", r#"Device::"cam-7""#.parse().unwrap());
+    let now = time("2026-01-01T12:00:00Z");
+    let answer = Policies::shipped().unwrap().evaluate(&Broken, 1, &request, now).unwrap();
+    assert!(!answer.is_allowed());
+    assert_eq!(answer.reason, Some(DenyReason::PolicyError));
+    assert_eq!(answer.errors, ["the site is in itself"]);
+}
+
 /// Puts everything into its slices, whether policies look at it or not.
 struct Whole<'a>(&'a Directory);
 
