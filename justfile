@@ -20,6 +20,10 @@ test:
 policies:
     cargo run -q -- policy test --policies policies
 
+# What must hold of the policies for every request (needs cvc5)
+prove:
+    cargo run -q -- policy prove --policies policies
+
 # Style
 lint:
     cargo clippy --workspace --all-targets -- -D warnings

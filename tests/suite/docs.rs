@@ -76,6 +76,16 @@ fn the_page_of_commands_names_every_command_code_and_reason() {
     assert!(missing.is_empty(), "docs/commands.md does not name {missing:?}");
 }
 
+/// The claims that are proved stand on the page with their names and their words.
+#[test]
+fn the_page_of_verification_names_every_claim() {
+    let page = std::fs::read_to_string(repository("docs/verification.md")).unwrap();
+    for proof in consentry_prover::proofs() {
+        let row = format!("| `{}` | {} |", proof.name, proof.claim());
+        assert!(page.contains(&row), "docs/verification.md lacks {row}");
+    }
+}
+
 /// Every file and folder that the documents link to is there.
 #[test]
 fn no_document_points_nowhere() {
@@ -86,6 +96,7 @@ fn no_document_points_nowhere() {
         "CONTRIBUTING.md",
         "policies/README.md",
         "docs/commands.md",
+        "docs/verification.md",
     ] {
         let path = repository(document);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -96,7 +107,8 @@ fn no_document_points_nowhere() {
             }
             assert!(path.parent().unwrap().join(file).exists(), "{document} links to {file}");
         }
-        let folders = ["engine/", "ledger/", "server/", "tests/", "policies/", "benches/", "docs/"];
+        let folders =
+            ["engine/", "ledger/", "prover/", "server/", "tests/", "policies/", "benches/", "docs/"];
         let named = text.split('`').skip(1).step_by(2);
         for file in named.filter(|name| {
             folders.iter().any(|folder| name.starts_with(folder)) && !name.contains([' ', '*'])
