@@ -5,6 +5,8 @@
 mod contract; // commands, checks and scripts: form, order of refusals, idempotency, time
 #[path = "suite/docs.rs"]
 mod docs; // documents say what the machines say
+#[path = "suite/histories.rs"]
+mod histories; // threads on one ledger on disk are told one story
 #[path = "suite/invariants.rs"]
 mod invariants; // I1 to I11, on random histories
 #[path = "suite/kill.rs"]

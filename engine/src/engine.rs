@@ -223,13 +223,19 @@ impl Engine {
         self.inner.policies.load().evaluate(&**directory, directory.revision(), request, now)
     }
 
-    /// Where a thing stands. `None`: there is no such thing.
+    /// Where a thing stands. `None`: there is no such thing. What is shown as over stays over: where time alone
+    /// says so, this waits for what was decided before that time and is being written.
     ///
     /// # Errors
     /// When the ledger fails.
     pub fn show(&self, request: &ShowRequest, now: Timestamp) -> Result<Option<View>, EngineError> {
         let now = self.latch(now);
-        let mut view = crate::view::show(&self.inner.published.load(), request, now);
+        let look = |now| crate::view::show(&self.inner.published.load(), request, now);
+        let mut view = look(now);
+        if view != look(Timestamp::MIN) {
+            self.settled(now)?;
+            view = look(now);
+        }
         if let (ShowRequest::Ticket(id), Some(view)) = (request, &mut view) {
             view.failed_completions = Some(self.failed_completions(id)?);
         }
@@ -240,11 +246,19 @@ impl Engine {
         Ok(self.inner.ledger.failed_completions(ticket)?)
     }
 
-    /// The grants that fit the filter, sorted by id.
-    #[must_use]
-    pub fn list_grants(&self, filter: &GrantFilter, now: Timestamp) -> Vec<GrantLine> {
+    /// The grants that fit the filter, sorted by id. Waits as [`Engine::show`] does.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    pub fn list_grants(&self, filter: &GrantFilter, now: Timestamp) -> Result<Vec<GrantLine>, EngineError> {
         let now = self.latch(now);
-        crate::view::list_grants(&self.inner.published.load(), filter, now)
+        let look = |now| crate::view::list_grants(&self.inner.published.load(), filter, now);
+        let lines = look(now);
+        if lines == look(Timestamp::MIN) {
+            return Ok(lines);
+        }
+        self.settled(now)?;
+        Ok(look(now))
     }
 
     /// The directory at this moment: a value that stands still.

@@ -77,7 +77,7 @@ pub(crate) fn play(policies: Policies, output: &mut Output) -> Result<(), Failur
         output.object(&told)?;
         tell(&told, &line, output)?;
     }
-    summary.close(&engine);
+    summary.close(&engine)?;
     output.object(&summary)?;
     output.line(&format!("\n{}", summary.paragraph()))?;
     Ok(())

@@ -224,7 +224,7 @@ pub fn run_line(engine: &Engine, line: &Line) -> Result<Reply, EngineError> {
             Some(view) => Reply::Shown(view),
             None => Reply::refused(Refusal::not_found(format!("there is no {request}"))),
         },
-        Ask::List(ListRequest::Grants(filter)) => Reply::Listed { grants: engine.list_grants(filter, at) },
+        Ask::List(ListRequest::Grants(filter)) => Reply::Listed { grants: engine.list_grants(filter, at)? },
     })
 }
 

@@ -83,6 +83,8 @@ pub(super) enum Task {
     Command(Order),
     /// Records what time has ended.
     Sweep,
+    /// Nothing: whoever looks waits for what was decided before.
+    Look,
 }
 
 /// A command on its way to a decision.
@@ -104,6 +106,8 @@ pub(super) struct Sent {
 enum Came {
     Answer(Arc<Outcome>, Option<Effect>),
     Swept(usize),
+    /// The revision to which what was decided before leads.
+    Looked(Revision),
 }
 
 /// What was written together, and where it leads to.
@@ -228,9 +232,23 @@ impl Engine {
             self.snapshot_if_due();
             match (written, came) {
                 (Ok(_), Came::Swept(count)) => return Ok(count),
-                (Ok(_), Came::Answer(..)) | (Err(AppendError::Conflict(_)), _) => {}
+                (Ok(_), Came::Answer(..) | Came::Looked(_)) | (Err(AppendError::Conflict(_)), _) => {}
                 (Err(AppendError::Ledger(error)), _) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Waits until readers see everything that was decided before `now` and became durable. From then on
+    /// nothing is decided at an earlier moment.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    pub(super) fn settled(&self, now: Timestamp) -> Result<(), EngineError> {
+        let Settled { came, .. } = self.inner.queue.through(Job { task: Task::Look, now }, self)?;
+        // Who was asked to show what came before may not have done so yet. It is durable, or will never be.
+        match came {
+            Came::Looked(revision) if self.inner.published.load().revision() < revision => self.catch_up(),
+            Came::Looked(_) | Came::Answer(..) | Came::Swept(_) => Ok(()),
         }
     }
 
@@ -417,6 +435,7 @@ impl Work for Engine {
         match task {
             Task::Command(order) => self.decide_command(&mut tip, order, at),
             Task::Sweep => self.decide_sweep(&mut tip, at),
+            Task::Look => Ok(Sent { commit: None, came: Came::Looked(tip.directory.revision()) }),
         }
     }
 

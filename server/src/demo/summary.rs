@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consentry::domain::Timestamp;
-use consentry::engine::Engine;
+use consentry::engine::{Engine, EngineError};
 use consentry::view::GrantFilter;
 use serde::Serialize;
 
@@ -51,12 +51,15 @@ impl Summary {
         }
     }
 
-    pub(super) fn close(&mut self, engine: &Engine) {
+    /// # Errors
+    /// When the ledger fails.
+    pub(super) fn close(&mut self, engine: &Engine) -> Result<(), EngineError> {
         let now = self.last.unwrap_or(Timestamp::MIN);
-        let all = engine.list_grants(&GrantFilter::default(), now);
+        let all = engine.list_grants(&GrantFilter::default(), now)?;
         self.revision = engine.directory().revision();
         self.grants = all.len();
         self.live_grants = all.iter().filter(|grant| grant.state == "active").count();
+        Ok(())
     }
 
     pub(super) fn paragraph(&self) -> String {

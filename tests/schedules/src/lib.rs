@@ -13,6 +13,7 @@ use std::sync::{Arc, LazyLock};
 
 use consentry::directory::Coverage;
 use consentry::domain::Permission;
+use consentry::view::ShowRequest;
 use consentry::{Answer, Command, Engine, Ledger as _, MemoryLedger, Policies, Submission, Timestamp};
 use serde_json::{Value, json};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
@@ -25,6 +26,11 @@ use story::{Op, Ret, Story};
 
 fn now() -> Timestamp {
     Timestamp::from_millis(1_772_323_200_000)
+}
+
+/// Of the application.
+fn deadline() -> Timestamp {
+    Timestamp::from_millis(now().millis() + 24 * 3_600_000)
 }
 
 static POLICIES: LazyLock<Policies> = LazyLock::new(|| Policies::shipped().unwrap());
@@ -85,7 +91,16 @@ fn act(engine: &Engine, op: Op) -> Option<Ret> {
         Op::Apply(number) => submission(ADA, apply(&format!("b-{number}"), "playback")),
         Op::EndGrant => submission(OLGA, json!({"withdrawGrant": {"grant": "a-1/liveView/cam-7"}})),
         Op::Sweep => return engine.sweep(now()).ok().map(|_| Ret::Done),
+        Op::Late => {
+            // Written down or not, it is that late.
+            let _ = engine.sweep(deadline());
+            return Some(Ret::Done);
+        }
         Op::Look => return Some(Ret::Seen(looks(engine))),
+        Op::Show => {
+            let request = ShowRequest::Application("a-1".parse().unwrap());
+            return engine.show(&request, deadline()).ok().map(|view| Ret::Shown(view.unwrap().state));
+        }
     };
     let state = |state: &str| {
         ["accepted", "rejected", "withdrawn"].into_iter().find(|known| *known == state).unwrap()
@@ -144,7 +159,9 @@ fn race(threads: &'static [&'static [Op]], engines: usize, fault: Fault) {
         "a promise is broken: revision {shown:?} is shown, {durable} is durable: {moments:?}"
     );
     let mut then = moments.clone();
-    for op in [Op::Look, Op::Accept] {
+    // Time that nothing was recorded at is not remembered: it is told again.
+    let late = threads.iter().any(|ops| ops.contains(&Op::Late)).then_some(Op::Late);
+    for op in [Op::Look].into_iter().chain(late).chain([Op::Accept]) {
         then.push(Moment::Begins(usize::MAX, op));
         then.push(Moment::Told(usize::MAX, act(&again, op)));
     }
@@ -228,6 +245,14 @@ fn a_command_sent_several_times_at_once_is_done_once() {
 fn of_those_who_apply_for_the_same_at_once_one_is_first() {
     every_schedule(APPLY, 1, Fault::Nothing);
     every_schedule(APPLY, 1, Fault::Fails);
+}
+
+#[test]
+fn what_was_seen_expired_is_never_answered() {
+    const DEADLINE: &[&[Op]] =
+        &[&[Op::Accept, Op::Show], &[Op::Show, Op::Show], &[Op::Late], &[Op::Reject, Op::Show]];
+    every_schedule(DEADLINE, 1, Fault::Nothing);
+    every_schedule(DEADLINE, 1, Fault::Fails);
 }
 
 #[test]

@@ -17,8 +17,12 @@ pub(crate) enum Op {
     EndGrant,
     /// Sweeps, and there is nothing to record.
     Sweep,
+    /// Sweeps at the deadline of the application.
+    Late,
     /// Whether the installer may look.
     Look,
+    /// How the application is shown at the deadline.
+    Show,
 }
 
 /// What it is told.
@@ -27,12 +31,14 @@ pub(crate) enum Ret {
     Done,
     Refused(&'static str, Option<&'static str>),
     Seen(bool),
+    Shown(&'static str),
 }
 
 /// The application `a-1`, its grant, and what came of the id that several use.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Story {
     ended: Option<&'static str>,
+    late: bool,
     withdrawn: bool,
     again: Option<Ret>,
     applied: bool,
@@ -42,6 +48,9 @@ impl Story {
     fn answer(&mut self, to: &'static str) -> Ret {
         if let Some(state) = self.ended {
             return Ret::Refused("wrong_state", Some(state));
+        }
+        if self.late {
+            return Ret::Refused("expired", None);
         }
         self.ended = Some(to);
         Ret::Done
@@ -78,7 +87,16 @@ impl SequentialSpec for Story {
                 Ret::Done
             }
             Op::Sweep => Ret::Done,
+            Op::Late => {
+                self.late = true;
+                Ret::Done
+            }
             Op::Look => Ret::Seen(self.is_granted()),
+            // Whoever looks says what time it is.
+            Op::Show => {
+                self.late = true;
+                Ret::Shown(self.ended.unwrap_or("expired"))
+            }
         }
     }
 }
