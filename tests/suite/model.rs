@@ -193,11 +193,11 @@ impl Move {
         Self { who, command, asks: false }
     }
 
-    /// The line of a script that gives it at this moment.
-    fn line(&self, id: &str, at: i64) -> Value {
+    /// The line of a script that gives it at the moment `at`, and observes what it observes at `now`.
+    fn line(&self, id: &str, at: i64, now: i64) -> Value {
         let mut command = self.command.clone();
         if let Some(observed) = command.pointer_mut("/completeResetTicket/sameLan/observedAt") {
-            *observed = json!(time(at));
+            *observed = json!(time(now));
         }
         json!({"at": time(at), "as": self.who, "id": id, "do": command})
     }
@@ -288,7 +288,7 @@ impl World {
             key: 0,
         };
         for given in menu::setting().into_iter().chain(before) {
-            let line = given.line(&format!("setting-{}", situation.answered.len()), MOMENTS[0]);
+            let line = given.line(&format!("setting-{}", situation.answered.len()), MOMENTS[0], MOMENTS[0]);
             let done = world.given(&situation, &given, line);
             situation = done.unwrap_or_else(|| panic!("{given:?} is refused"));
         }
@@ -325,7 +325,11 @@ impl World {
     /// A command, its answer lost in a crash, and the same command again. `None`: nothing changed.
     fn give(&self, before: &Situation, given: &Move) -> Option<Situation> {
         let id = format!("c-{}", before.answered.len());
-        let after = self.given(before, given, given.line(&id, self.told(before, given)))?;
+        let now = self.told(before, given);
+        // Once something is recorded at this moment a clock that has gone back makes no difference.
+        let is_known = before.ledger.head().unwrap().time == moment(now);
+        let after =
+            self.given(before, given, given.line(&id, if is_known { MOMENTS[0] } else { now }, now))?;
         (after.key != before.key).then_some(after)
     }
 

@@ -74,6 +74,21 @@ fn an_allow_that_rests_on_the_time_itself_is_not_to_be_kept() {
     assert_eq!(ask(&lunch, ADA, "2026-01-01T07:00:00Z").valid_until, Some(time("2026-01-01T07:00:00Z")));
 }
 
+#[test]
+fn a_set_of_policies_is_named_by_what_is_in_it() {
+    let one = r#"@id("one") forbid (principal, action, resource);"#;
+    let shipped = Policies::shipped().unwrap();
+    assert!(shipped.version().len() == 16 && shipped.version().bytes().all(|byte| byte.is_ascii_hexdigit()));
+    assert_eq!(shipped.version(), Policies::shipped().unwrap().version());
+    assert_eq!(with(one).unwrap().version(), with(one).unwrap().version());
+    let all =
+        [shipped, Policies::none().unwrap(), with(one).unwrap(), with(&one.replace("one", "two")).unwrap()];
+    let versions: std::collections::BTreeSet<&str> = all.iter().map(Policies::version).collect();
+    assert_eq!(versions.len(), all.len());
+    let answer = ask(&all[2], OLGA, "2026-01-01T12:00:00Z");
+    assert_eq!(answer.policy_version, all[2].version());
+}
+
 /// Knows facts that are none.
 struct Broken;
 
