@@ -1,6 +1,6 @@
 //! From a folder to a ledger that may be used. Nothing is changed before everything was checked.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError, create_dir};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -89,13 +89,31 @@ fn without_database(database: &Path) -> Fault {
     ))
 }
 
-fn lock(dir: &Path) -> Result<File, Fault> {
+/// Makes the folder and those above it that are missing, with names that are durable. Each is synced before the
+/// next is made: an opening that was stopped half way left one name at most that is not, that of the deepest folder.
+fn make(dir: &Path) -> Result<(), Fault> {
+    let above = |dir: &Path| match dir.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new(".").to_owned(),
+        Some(above) => above.to_owned(),
+        None => dir.to_owned(),
+    };
     let missing = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists());
     let missing: Vec<&Path> = missing.collect();
-    std::fs::create_dir_all(dir).map_err(Fault::io("make the folder", dir))?;
-    for parent in missing.into_iter().filter_map(Path::parent) {
-        sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+    let there = missing.last().map_or_else(|| dir.to_owned(), |first| above(first));
+    let there = there.canonicalize().map_err(Fault::io("find", &there))?;
+    sync_dir(&above(&there)).or_else(|fault| if fault.is_elsewhere() { Ok(()) } else { Err(fault) })?;
+    for dir in missing.into_iter().rev() {
+        match create_dir(dir) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => made.map_err(Fault::io("make the folder", dir))?,
+        }
+        sync_dir(&above(dir))?;
     }
+    Ok(())
+}
+
+fn lock(dir: &Path) -> Result<File, Fault> {
+    make(dir)?;
     let path = dir.join(LOCK);
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(Fault::io("open", &path))?;

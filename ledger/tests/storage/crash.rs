@@ -99,7 +99,9 @@ pub(crate) fn partly(
         let telling = before.is_none_or(|op| match &op.what {
             What::Mark(words) => !words.starts_with("submit"),
             What::Close { .. } | What::Map => false,
-            What::Open { .. } | What::Write { .. } | What::Cut { .. } | What::Sync { .. } => !share.after_words,
+            What::Open { .. } | What::Write { .. } | What::Cut { .. } | What::Sync { .. } => {
+                !share.after_words
+            }
             What::Rename { .. } | What::Unlink | What::Mkdir => !share.after_words,
         });
         if telling && chosen(point) {

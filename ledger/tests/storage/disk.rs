@@ -217,8 +217,7 @@ impl Disk {
             Some(node) => *node,
             None => {
                 assert!(creates, "`{path}` was opened, and nobody made it");
-                let node =
-                    if path.ends_with("-shm") { Node::Index } else { Node::File(self.files.len()) };
+                let node = if path.ends_with("-shm") { Node::Index } else { Node::File(self.files.len()) };
                 if node != Node::Index {
                     self.files.push(Content::default());
                 }

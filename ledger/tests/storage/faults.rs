@@ -120,7 +120,8 @@ impl Counts {
         let points: Vec<usize> = (0..random).map(|_| words[choice.below(words.len())]).collect();
         let share = Share { all_up_to: 0, random: 1, singles: false, after_words: true };
         partly(&run.ops, checker, share, seed, &|point| points.contains(&point)).map_err(|error| {
-            let history = run.ops.iter().skip(differs.saturating_sub(8)).take(60).map(Op::shown).collect::<Vec<_>>();
+            let history =
+                run.ops.iter().skip(differs.saturating_sub(8)).take(60).map(Op::shown).collect::<Vec<_>>();
             format!("{fault:?} in `{steps}`: {error}\n{}", history.join("\n"))
         })
     }

@@ -64,7 +64,8 @@ impl Said {
         if let Some(epoch) = self.epoch.as_ref().filter(|epoch| **epoch != found.epoch) {
             return Err(format!("it was the ledger {epoch}, and is {}", found.epoch));
         }
-        let records = found.records.iter().map(|record| self.record(record)).collect::<Result<Vec<_>, _>>()?;
+        let records =
+            found.records.iter().map(|record| self.record(record)).collect::<Result<Vec<_>, _>>()?;
         let lines = found.audit.iter().map(|line| self.line(line)).collect::<Result<Vec<_>, _>>()?;
         for (name, numbers) in [("records", &records), ("lines", &lines)] {
             if !numbers.is_sorted_by(|one, next| one < next) {
@@ -86,8 +87,9 @@ impl Said {
             }
         }
         let acknowledged = self.acknowledged.values().filter(|(revision, _)| *revision > 0);
-        for (revision, hash) in
-            acknowledged.map(|(revision, hash)| (revision, hash)).chain(self.seen.iter().filter(|(r, _)| **r > 0))
+        for (revision, hash) in acknowledged
+            .map(|(revision, hash)| (revision, hash))
+            .chain(self.seen.iter().filter(|(r, _)| **r > 0))
         {
             let at = usize::try_from(revision - 1).unwrap();
             if found.records.get(at).is_none_or(|record| hex(&record.hash) != *hash) {
@@ -175,7 +177,8 @@ pub(crate) fn recover(image: &Image, scratch: &Path, garbage: bool) -> Result<Fo
     whole(&ledger, 0)?;
     let head = ledger.head().map_err(failed("head"))?;
     let (events, at) = (vec![story::event(0)], Timestamp::from_millis(i64::MAX / 2).max(head.time));
-    let more = Entry { mark: Mark::unique(), expected: head.revision, after: None, at, events, attempt: None };
+    let more =
+        Entry { mark: Mark::unique(), expected: head.revision, after: None, at, events, attempt: None };
     let appended = ledger.append(more).wait().map_err(|error| format!("append: {error}"))?;
     drop(ledger);
     let again = open(&folder).map_err(failed("open again"))?;

@@ -16,12 +16,12 @@
 mod crash;
 /// What a disk holds when the power fails.
 mod disk;
+/// Every operation fails.
+mod faults;
 /// What a ledger must hold.
 mod judge;
 /// The process, and the shim below it.
 mod process;
-/// Every operation fails.
-mod faults;
 /// Numbers that look random.
 mod random;
 /// What the process does.

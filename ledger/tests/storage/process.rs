@@ -29,7 +29,8 @@ fn storytelling_process() {
     let (Ok(steps), Ok(root)) = (std::env::var(STEPS), std::env::var(ROOT)) else { return };
     let (first, steps) = steps.split_once(' ').unwrap();
     let (unreadable, steps) = steps.split_once(' ').unwrap();
-    let errno = std::env::var(FAULT).ok().map_or(0, |fault| fault.split(' ').nth(1).unwrap().parse().unwrap());
+    let errno =
+        std::env::var(FAULT).ok().map_or(0, |fault| fault.split(' ').nth(1).unwrap().parse().unwrap());
     Story::tell(Path::new(&root), steps, first.parse().unwrap(), errno, unreadable == "true");
 }
 

@@ -94,7 +94,8 @@ pub(crate) struct Story {
 
 impl Story {
     pub(crate) fn tell(root: &Path, steps: &str, first: u64, fault: i32, unreadable: bool) {
-        let marks = File::options().write(true).create(true).truncate(false).open(root.join("marks")).unwrap();
+        let marks =
+            File::options().write(true).create(true).truncate(false).open(root.join("marks")).unwrap();
         let acknowledged = BTreeSet::new();
         let mut story =
             Self { folder: root.join(FOLDER), marks, next: first, acknowledged, fault, unreadable };
