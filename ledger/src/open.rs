@@ -1,7 +1,7 @@
 //! From a folder to a ledger that may be used. Nothing is changed before everything was checked.
 
 use std::fs::{File, OpenOptions, TryLockError, create_dir};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use consentry::domain::Timestamp;
@@ -179,10 +179,27 @@ fn end<L: Link>(connection: &Connection, epoch: &str, end: u64) -> Result<(), Fa
     Ok(())
 }
 
+/// Writes a file again as it is read, and syncs it. A sync alone would not do: after one that failed, the system
+/// takes what it could not write for written, and another one succeeds without writing it.
+fn write_again(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut bytes = vec![0; 1 << 16];
+    let mut at = 0;
+    loop {
+        file.seek(SeekFrom::Start(at))?;
+        let count = file.read(&mut bytes)?;
+        let Some(read) = bytes.get(..count).filter(|read| !read.is_empty()) else { break };
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(read)?;
+        at += read.len() as u64;
+    }
+    file.sync_all()
+}
+
 /// Makes durable what a process that was killed had written and not yet synced: it is about to be seen.
 fn make_durable(connection: &Connection, files: &Files) -> Result<(), Fault> {
     // Unlike the database, the log bears no locks that closing it here would give up.
-    match OpenOptions::new().write(true).open(&files.log).and_then(|log| log.sync_all()) {
+    match write_again(&files.log) {
         // The database was not in the write-ahead log until now.
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         synced => synced.map_err(Fault::io("sync", &files.log))?,

@@ -93,13 +93,14 @@ impl Counts {
     ) -> Result<(), String> {
         self.runs.fetch_add(1, Relaxed);
         let life = Life::new(scratch);
-        let mut run = life.live(steps, 0, Some(fault));
+        let in_this = |error| format!("{fault:?} in `{steps}`: {error}");
+        let mut run = life.live(steps, 0, Some(fault)).map_err(in_this)?;
         // From where on this run is another than one without a fault.
         let differs = if run.killed {
             self.killed.fetch_add(1, Relaxed);
             let lived = run.ops.len();
             // Another process takes up what the first one left in the system's memory.
-            run = life.live("cboc", 1_000, None);
+            run = life.live("cboc", 1_000, None).map_err(in_this)?;
             lived
         } else {
             run.ops.iter().position(|op| op.which == fault.which).expect("the fault")
@@ -121,7 +122,7 @@ impl Counts {
         let share = Share { all_up_to: 0, random: 1, singles: false, after_words: true };
         partly(&run.ops, checker, share, seed, &|point| points.contains(&point)).map_err(|error| {
             let history =
-                run.ops.iter().skip(differs.saturating_sub(8)).take(60).map(Op::shown).collect::<Vec<_>>();
+                run.ops.iter().skip(differs.saturating_sub(8)).take(200).map(Op::shown).collect::<Vec<_>>();
             format!("{fault:?} in `{steps}`: {error}\n{}", history.join("\n"))
         })
     }

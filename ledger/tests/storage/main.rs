@@ -49,7 +49,7 @@ fn told(name: &str, otherwise: u64) -> u64 {
 fn every_crash_of_a_small_history_loses_nothing() {
     let scratch = scratch();
     let life = Life::new(scratch.path());
-    let run = life.live(SMALL, 0, None);
+    let run = life.live(SMALL, 0, None).unwrap();
     life.compare(&run);
     let checker = Checker::new(scratch.path().to_owned());
     let random = told("STORAGE_CASES", 2) as usize;
@@ -110,7 +110,7 @@ const CHANGES: [(&str, Change); 10] = [
 fn a_ledger_that_leaves_out_a_sync_or_says_too_much_is_found() {
     let scratch = scratch();
     let life = Life::new(scratch.path());
-    let run = life.live(SMALL, 0, None);
+    let run = life.live(SMALL, 0, None).unwrap();
     let checker = Checker::new(scratch.path().to_owned());
     let share = Share { all_up_to: 8, random: 2, singles: false, after_words: false };
     let mut missed = Vec::new();
@@ -129,7 +129,7 @@ fn a_ledger_that_leaves_out_a_sync_or_says_too_much_is_found() {
 fn whatever_fails_what_is_said_of_it_is_true() {
     let scratch = scratch();
     let life = Life::new(scratch.path());
-    let faults = faults::all(&life.live(FAULTED, 0, None).ops);
+    let faults = faults::all(&life.live(FAULTED, 0, None).unwrap().ops);
     let seed = told("STORAGE_SEED", u64::from(std::process::id()));
     let checker = Checker::new(scratch.path().to_owned());
     let counts = faults::Counts::default();

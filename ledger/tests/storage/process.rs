@@ -80,7 +80,7 @@ impl Life {
     }
 
     /// Lets a process live; says what happened on the disk up to its end, by it and by those before it.
-    pub(crate) fn live(&self, steps: &str, first: u64, fault: Option<&Fault>) -> Run {
+    pub(crate) fn live(&self, steps: &str, first: u64, fault: Option<&Fault>) -> Result<Run, String> {
         let trace = self.folder.path().join("trace");
         let unreadable = fault.is_some_and(|fault| fault.unreadable);
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -95,16 +95,15 @@ impl Life {
             command.env(FAULT, format!("{which} {errno} {how}"));
         }
         let Output { status, stdout, stderr } = command.output().unwrap();
-        let killed = status.signal() == Some(9);
-        assert!(
-            status.success() || killed && fault.is_some_and(|fault| "kt".contains(fault.how)),
-            "{fault:?}: {status}\n{}\n{}",
-            String::from_utf8_lossy(&stdout),
-            String::from_utf8_lossy(&stderr)
-        );
+        let killed = status.signal() == Some(9) && fault.is_some_and(|fault| "kt".contains(fault.how));
         let run = Run { ops: trace::read(&trace), killed };
+        if !status.success() && !killed {
+            let last = run.ops.iter().skip(run.ops.len().saturating_sub(60)).map(Op::shown);
+            let text = [stdout, stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+            return Err(format!("{status}: {text}\n{}", last.collect::<Vec<_>>().join("\n")));
+        }
         assert!(killed || !run.ops.is_empty(), "the shim saw nothing");
-        run
+        Ok(run)
     }
 
     /// That the shim saw everything: the files are what it saw being written.

@@ -5,7 +5,7 @@
 //   o  fails once
 //   p  fails, and so does every later one of its kind
 //   f  fails, and so does every later write that makes a file longer: the disk is full
-//   s  writes the first half, and says so
+//   s  writes the first half, and says so, unless that would tear a sector that is there
 //   h  writes the first half, and the disk is full from then on
 //   k  is not done: the process is killed
 //   t  writes the first half, and the process is killed
@@ -26,7 +26,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { DESCRIPTORS = 4096, UNKNOWN = 0, A_FILE = 1, MARKS = 2 };
+enum { SECTOR = 512, DESCRIPTORS = 4096, UNKNOWN = 0, A_FILE = 1, MARKS = 2 };
 enum verdict { GO, FAIL, HALF, DIE, HALF_AND_DIE };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -144,17 +144,25 @@ static ssize_t do_write(int fd, const void *bytes, size_t size, int64_t at) {
     pthread_mutex_lock(&lock);
     struct stat now;
     if (fstat(fd, &now) != 0) abort();
-    enum verdict verdict = judge('w', at + (int64_t)size > now.st_size);
+    int grows = at + (int64_t)size > now.st_size;
+    enum verdict verdict = judge('w', grows);
     if (verdict == DIE) die();
     if (verdict == FAIL) {
         note('w', fault_errno, fd, at, 0, 0, 0, 0);
         return refused();
     }
-    if (verdict != GO) size = size > 1 ? size / 2 : size;
+    if (verdict != GO) {
+        // A file may be as long as it may be to the byte; what is there is overwritten by whole sectors.
+        int64_t half = at + (int64_t)(size / 2);
+        if (!grows) half -= half % SECTOR;
+        if (half > at) size = (size_t)(half - at);
+        else if (verdict == HALF_AND_DIE) die();
+    }
     ssize_t written = syscall(SYS_pwrite64, fd, bytes, size, at);
-    if (written != (ssize_t)size) abort();
-    note('w', 0, fd, at, bytes, size, 0, 0);
+    int error = written < 0 ? errno : 0;
+    note('w', error, fd, at, bytes, written < 0 ? 0 : (size_t)written, 0, 0);
     if (verdict == HALF_AND_DIE) die();
+    if (error) errno = error;
     return result(written);
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use consentry::domain::{CommandId, Timestamp};
 use consentry::event::Event;
-use consentry::ledger::{AppendError, Attempt, Entry, Ledger as _, Mark, Outcome, hex};
+use consentry::ledger::{AppendError, Attempt, Entry, Ledger as _, LedgerError, Mark, Outcome, hex};
 use consentry::refusal::{Refusal, RefusalCode};
 use consentry_ledger::DiskLedger;
 use rusqlite::Connection;
@@ -127,9 +127,9 @@ impl Story {
     }
 
     /// Whatever the fault, what the ledger says of it is true.
-    fn expect_honest(&self, code: &str) {
-        assert!(["ledger_full", "ledger_io"].contains(&code), "{code}");
-        assert!(code == "ledger_io" || self.fault == ENOSPC, "{code} and errno {}", self.fault);
+    fn expect_honest(&self, error: &LedgerError) {
+        assert!(["ledger_full", "ledger_io"].contains(&error.code), "{}: {error}", error.code);
+        assert!(error.code == "ledger_io" || self.fault == ENOSPC, "errno {}: {error}", self.fault);
     }
 
     /// Opens the ledger, at the latest when the fault is over.
@@ -147,7 +147,7 @@ impl Story {
                 }
                 Err(error) => {
                     self.say(&format!("unopened {}", error.code));
-                    self.expect_honest(error.code);
+                    self.expect_honest(&error);
                     last = Some(error);
                 }
             }
@@ -217,7 +217,7 @@ impl Story {
                 }
                 Err(AppendError::Ledger(error)) => {
                     self.say(&format!("refused {number} {}", error.code));
-                    self.expect_honest(error.code);
+                    self.expect_honest(&error);
                     refused.push(error.code);
                 }
                 Err(conflict @ AppendError::Conflict(_)) => panic!("{number}: {conflict}"),
@@ -233,7 +233,7 @@ impl Story {
         self.say(&format!("saving {number}"));
         match ledger.save_snapshot(revision, snapshot(number)) {
             Ok(()) => self.say(&format!("saved {number}")),
-            Err(error) => self.expect_honest(error.code),
+            Err(error) => self.expect_honest(&error),
         }
     }
 
