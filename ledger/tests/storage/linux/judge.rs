@@ -7,8 +7,8 @@ use consentry::domain::Timestamp;
 use consentry::ledger::{AuditEntry, Entry, Ledger as _, LedgerError, Mark, Record, hex};
 use consentry_ledger::DiskLedger;
 
-use crate::disk::Image;
-use crate::story::{self, FOLDER};
+use super::disk::Image;
+use super::story::{self, FOLDER};
 
 /// What was said so far.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +17,6 @@ pub(crate) struct Said {
     acknowledged: BTreeMap<u64, (u64, String)>,
     /// Told that the disk is full: not in the ledger, ever.
     full: BTreeSet<u64>,
-    pub(crate) refused: usize,
     epoch: Option<String>,
     /// How many records and lines were seen, with the hash of each last record.
     seen: BTreeMap<u64, String>,
@@ -37,12 +36,10 @@ impl Said {
                 self.acknowledged.insert(number(), (revision, hash));
             }
             "refused" => {
-                self.refused += 1;
                 if words[2] == "ledger_full" {
                     self.full.insert(number());
                 }
             }
-            "unopened" => self.refused += 1,
             "opened" => {
                 let epoch = words[1].to_owned();
                 assert!(self.epoch.as_ref().is_none_or(|before| *before == epoch), "another ledger");
@@ -54,7 +51,7 @@ impl Said {
             }
             "saving" => drop(self.saving.insert(number())),
             "saved" => self.saved = number(),
-            "heal" | "closed" => {}
+            "unopened" | "heal" | "closed" => {}
             other => unreachable!("{other}"),
         }
     }

@@ -30,6 +30,21 @@ pub(crate) enum What {
 }
 
 impl Op {
+    /// Whether it says what was not known before.
+    pub(crate) fn says_something(&self) -> bool {
+        matches!(&self.what, What::Mark(words) if !words.starts_with("submit"))
+    }
+
+    /// Whether another disk may be found after it than before it.
+    pub(crate) fn does_something(&self) -> bool {
+        !matches!(self.what, What::Close { .. } | What::Map | What::Mark(_))
+    }
+
+    /// Whether it says that something was refused.
+    pub(crate) fn refuses(&self) -> bool {
+        matches!(&self.what, What::Mark(words) if words.starts_with("refused") || words.starts_with("unopened"))
+    }
+
     /// A line for people.
     pub(crate) fn shown(&self) -> String {
         let what = match &self.what {

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::trace::{Op, What};
+use super::trace::{Op, What};
 
 pub(crate) const SECTOR: usize = 512;
 

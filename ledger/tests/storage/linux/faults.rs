@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::crash::{Checker, Share, partly};
-use crate::process::{Fault, Life};
-use crate::random::Random;
-use crate::story::ENOSPC;
-use crate::trace::{Op, What};
+use super::crash::{Checker, Share, partly};
+use super::process::{Fault, Life};
+use super::random::Random;
+use super::story::ENOSPC;
+use super::trace::{Op, What};
 
 // Linux's own numbers.
 const EIO: i32 = 5;
@@ -106,17 +106,12 @@ impl Counts {
             run.ops.iter().position(|op| op.which == fault.which).expect("the fault")
         };
         life.compare(&run);
-        let refused = run.ops.iter().any(|op| match &op.what {
-            What::Mark(words) => words.starts_with("refused") || words.starts_with("unopened"),
-            _ => false,
-        });
+        let refused = run.ops.iter().any(Op::refuses);
         let count = if refused { &self.refused } else { &self.unnoticed };
         count.fetch_add(usize::from(!"kt".contains(fault.how)), Relaxed);
         // A few moments afterwards, right after something was said.
-        let words: Vec<usize> = (differs..run.ops.len())
-            .filter(|at| matches!(&run.ops[*at].what, What::Mark(words) if !words.starts_with("submit")))
-            .map(|at| at + 1)
-            .collect();
+        let words: Vec<usize> =
+            (differs..run.ops.len()).filter(|at| run.ops[*at].says_something()).map(|at| at + 1).collect();
         let mut choice = Random::new(seed ^ (fault.which as u64) << 8 ^ fault.how as u64);
         let points: Vec<usize> = (0..random).map(|_| words[choice.below(words.len())]).collect();
         let share = Share { all_up_to: 0, random: 1, singles: false, after_words: true };

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use crate::disk::{Disk, Image};
-use crate::story::Story;
-use crate::trace::{self, Op};
+use super::disk::{Disk, Image};
+use super::story::Story;
+use super::trace::{self, Op};
 
 const STEPS: &str = "STORAGE_STEPS";
 const ROOT: &str = "STORAGE_ROOT";
@@ -85,7 +85,7 @@ impl Life {
         let unreadable = fault.is_some_and(|fault| fault.unreadable);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["process::storytelling_process", "--exact", "--nocapture", "--test-threads=1"])
+            .args(["linux::process::storytelling_process", "--exact", "--nocapture", "--test-threads=1"])
             .env(ROOT, self.root())
             .env(STEPS, format!("{first} {unreadable} {steps}"))
             .env("STORAGE_TRACE", &trace)

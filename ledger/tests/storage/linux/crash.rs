@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use crate::disk::{Disk, Image, SECTOR};
-use crate::judge::{Found, Said, recover};
-use crate::random::Random;
-use crate::trace::{Op, What};
+use super::disk::{Disk, Image, SECTOR};
+use super::judge::{Found, Said, recover};
+use super::random::Random;
+use super::trace::{Op, What};
 
 /// How many images to try where there are many.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +49,7 @@ impl Checker {
         let known = self.known.lock().unwrap().get(&key).cloned();
         let found = known.unwrap_or_else(|| {
             self.opened.fetch_add(1, Relaxed);
-            let found = Arc::new(recover(image, &self.scratch, key % 2 == 0));
+            let found = Arc::new(recover(image, &self.scratch, key.is_multiple_of(2)));
             self.known.lock().unwrap().insert(key, found.clone());
             found
         });
@@ -91,19 +91,13 @@ pub(crate) fn partly(
     for point in 0..=ops.len() {
         let before = point.checked_sub(1).map(|before| &ops[before]);
         if let Some(op) = before {
-            match &op.what {
-                What::Mark(words) => said.hear(words),
-                _ => disk.apply(op),
+            if let What::Mark(words) = &op.what {
+                said.hear(words);
             }
+            disk.apply(op);
         }
-        let telling = before.is_none_or(|op| match &op.what {
-            What::Mark(words) => !words.starts_with("submit"),
-            What::Close { .. } | What::Map => false,
-            What::Open { .. } | What::Write { .. } | What::Cut { .. } | What::Sync { .. } => {
-                !share.after_words
-            }
-            What::Rename { .. } | What::Unlink | What::Mkdir => !share.after_words,
-        });
+        let telling =
+            before.is_none_or(|op| op.says_something() || !share.after_words && op.does_something());
         if telling && chosen(point) {
             let mut random = Random::new(seed ^ point as u64);
             at_point(&disk, ops.get(point), checker, &said, share, &mut random).map_err(|error| {

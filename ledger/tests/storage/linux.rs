@@ -1,0 +1,126 @@
+/// Crashes at every point of a trace.
+mod crash;
+/// What a disk holds when the power fails.
+mod disk;
+/// Every operation fails.
+mod faults;
+/// What a ledger must hold.
+mod judge;
+/// The process, and the shim below it.
+mod process;
+/// Numbers that look random.
+mod random;
+/// What the process does.
+mod story;
+/// What the shim saw.
+mod trace;
+
+use crash::{Checker, Share, everywhere};
+use process::{Life, scratch};
+use trace::{Op, What};
+
+/// Everything once: the first opening, each kind of entry, a batch, a snapshot, a log that is moved into the database
+/// and begins again, a reopening.
+const SMALL: &str = "crsbnckclccoclnbc";
+
+/// The same, shorter: there are many ways to fail.
+const FAULTED: &str = "crbnkcoc";
+
+/// A number from the environment, or what it is unless told otherwise.
+fn told(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |told| told.parse().unwrap())
+}
+
+#[test]
+fn every_crash_of_a_small_history_loses_nothing() {
+    let scratch = scratch();
+    let life = Life::new(scratch.path());
+    let run = life.live(SMALL, 0, None).unwrap();
+    life.compare(&run);
+    let checker = Checker::new(scratch.path().to_owned());
+    let random = told("STORAGE_CASES", 2) as usize;
+    let share = Share { all_up_to: 16 * random, random, singles: true, after_words: false };
+    let found = everywhere(&run.ops, &checker, share, 1);
+    println!("{} operations, {}", run.ops.len(), checker.counts());
+    found.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// The trace of a ledger that does something else than the one there is.
+type Change = fn(&mut Vec<Op>);
+
+fn without_sync_of(ops: &mut Vec<Op>, of: impl Fn(&str) -> bool) {
+    let before = ops.len();
+    ops.retain(|op| !(matches!(op.what, What::Sync { .. }) && of(&op.path)));
+    assert!(ops.len() < before);
+}
+
+/// Puts each operation that is `early` before the last one before it that is `late`.
+fn swap(ops: &mut [Op], early: impl Fn(&Op) -> bool, late: impl Fn(&Op) -> bool) {
+    for at in 0..ops.len() {
+        if early(&ops[at])
+            && let Some(before) = ops[..at].iter().rposition(&late)
+            && !ops[before..at].iter().any(|op| matches!(op.what, What::Open { .. }))
+        {
+            ops[before..=at].rotate_right(1);
+        }
+    }
+}
+
+const CHANGES: [(&str, Change); 10] = [
+    ("the log is not synced", |ops| without_sync_of(ops, |path| path.ends_with("-wal"))),
+    ("the database is not synced", |ops| without_sync_of(ops, |path| path.ends_with(".sqlite3"))),
+    ("a database that is written to later is not synced", |ops| {
+        let opened = ops.iter().position(|op| matches!(op.what, What::Mark(_))).unwrap();
+        let mut later = ops.split_off(opened);
+        without_sync_of(&mut later, |path| path.ends_with(".sqlite3"));
+        ops.append(&mut later);
+    }),
+    ("the first witness is not synced", |ops| without_sync_of(ops, |path| path.ends_with("head.new"))),
+    ("a snapshot is not synced", |ops| without_sync_of(ops, |path| path.ends_with("snapshot.new"))),
+    ("the folder is not synced", |ops| without_sync_of(ops, |path| path == "/site/ledger")),
+    ("the folder's folder is not synced", |ops| without_sync_of(ops, |path| path == "/site")),
+    ("the folder that was there is not synced", |ops| without_sync_of(ops, str::is_empty)),
+    ("it is acknowledged before it is synced", |ops| {
+        let ack = |op: &Op| matches!(&op.what, What::Mark(words) if words.starts_with("ack"));
+        let sync = |op: &Op| matches!(op.what, What::Sync { .. }) && op.path.ends_with("-wal");
+        swap(ops, ack, sync);
+    }),
+    ("the witness is told before it is synced", |ops| {
+        let say = |op: &Op| matches!(op.what, What::Write { .. }) && op.path.contains("/head");
+        let sync = |op: &Op| matches!(op.what, What::Sync { .. }) && op.path.ends_with("-wal");
+        swap(ops, say, sync);
+    }),
+];
+
+#[test]
+fn a_ledger_that_leaves_out_a_sync_or_says_too_much_is_found() {
+    let scratch = scratch();
+    let life = Life::new(scratch.path());
+    let run = life.live(SMALL, 0, None).unwrap();
+    let checker = Checker::new(scratch.path().to_owned());
+    let share = Share { all_up_to: 8, random: 2, singles: false, after_words: false };
+    let mut missed = Vec::new();
+    for (name, change) in CHANGES {
+        let mut ops = run.ops.clone();
+        change(&mut ops);
+        match everywhere(&ops, &checker, share, 1) {
+            Ok(()) => missed.push(name),
+            Err(error) => println!("{name}: {}", error.chars().take(600).collect::<String>()),
+        }
+    }
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
+#[test]
+fn whatever_fails_what_is_said_of_it_is_true() {
+    let scratch = scratch();
+    let life = Life::new(scratch.path());
+    let faults = faults::all(&life.live(FAULTED, 0, None).unwrap().ops);
+    let seed = told("STORAGE_SEED", u64::from(std::process::id()));
+    let checker = Checker::new(scratch.path().to_owned());
+    let counts = faults::Counts::default();
+    let random = told("STORAGE_CASES", 1) as usize;
+    let found = counts.run(&faults, FAULTED, &checker, scratch.path(), random, seed);
+    println!("seed {seed}, {}, {}", counts.shown(), checker.counts());
+    found.unwrap_or_else(|error| panic!("{error}"));
+}
