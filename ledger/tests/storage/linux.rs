@@ -15,7 +15,12 @@ mod story;
 /// What the shim saw.
 mod trace;
 
-use crash::{Checker, Share, everywhere};
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::Mutex;
+
+use crash::{Checker, Share, each, everywhere};
+use faults::Trials;
 use process::{Life, scratch};
 use trace::{Op, What};
 
@@ -39,7 +44,7 @@ fn every_crash_of_a_small_history_loses_nothing() {
     life.compare(&run);
     let checker = Checker::new(scratch.path().to_owned());
     let random = told("STORAGE_CASES", 2) as usize;
-    let share = Share { all_up_to: 16 * random, random, singles: true, after_words: false };
+    let share = Share { all_up_to: 16 * random, random, singles: true };
     let found = everywhere(&run.ops, &checker, share, 1);
     println!("{} operations, {}", run.ops.len(), checker.counts());
     found.unwrap_or_else(|error| panic!("{error}"));
@@ -98,7 +103,7 @@ fn a_ledger_that_leaves_out_a_sync_or_says_too_much_is_found() {
     let life = Life::new(scratch.path());
     let run = life.live(SMALL, 0, None).unwrap();
     let checker = Checker::new(scratch.path().to_owned());
-    let share = Share { all_up_to: 8, random: 2, singles: false, after_words: false };
+    let share = Share { all_up_to: 8, random: 2, singles: false };
     let mut missed = Vec::new();
     for (name, change) in CHANGES {
         let mut ops = run.ops.clone();
@@ -117,10 +122,31 @@ fn whatever_fails_what_is_said_of_it_is_true() {
     let life = Life::new(scratch.path());
     let faults = faults::all(&life.live(FAULTED, 0, None).unwrap().ops);
     let seed = told("STORAGE_SEED", u64::from(std::process::id()));
-    let checker = Checker::new(scratch.path().to_owned());
-    let counts = faults::Counts::default();
-    let random = told("STORAGE_CASES", 1) as usize;
-    let found = counts.run(&faults, FAULTED, &checker, scratch.path(), random, seed);
-    println!("seed {seed}, {}, {}", counts.shown(), checker.counts());
+    let trials = Trials::new(scratch.path(), told("STORAGE_CASES", 1) as usize);
+    let found = each(&faults, |fault| trials.one(FAULTED, fault, seed));
+    println!("seed {seed}, {}", trials.shown());
+    found.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+}
+
+/// Seeds of histories that went wrong once, one a line; tried first, whenever.
+const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/storage/regressions");
+
+#[test]
+fn long_histories_of_faults_and_crashes_lose_nothing() {
+    let scratch = scratch();
+    let kept = std::fs::read_to_string(REGRESSIONS).unwrap_or_default();
+    let kept: Vec<u64> = kept.lines().map(|seed| seed.parse().unwrap()).collect();
+    let first = told("STORAGE_SEED", u64::from(std::process::id()) << 20);
+    let seeds = kept.iter().copied().chain(first..first + told("STORAGE_HISTORIES", 25));
+    let trials = Trials::new(scratch.path(), told("STORAGE_CASES", 1) as usize);
+    let wrong = Mutex::new(None);
+    let found = each(&seeds.collect::<Vec<_>>(), |seed| {
+        trials.long(*seed).inspect_err(|_| *wrong.lock().unwrap() = Some(*seed))
+    });
+    println!("seeds from {first}, {}", trials.shown());
+    if let Some(seed) = wrong.into_inner().unwrap().filter(|seed| !kept.contains(seed)) {
+        let mut file = File::options().append(true).create(true).open(REGRESSIONS).unwrap();
+        writeln!(file, "{seed}").unwrap();
+    }
     found.unwrap_or_else(|error| panic!("{error}"));
 }

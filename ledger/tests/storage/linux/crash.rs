@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use super::disk::{Disk, Image, SECTOR};
 use super::judge::{Found, Said, recover};
 use super::random::Random;
 use super::trace::{Op, What};
+
+/// Into how many parts the points of a trace are divided.
+const PARTS: usize = 8;
 
 /// How many images to try where there are many.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +23,6 @@ pub(crate) struct Share {
     pub(crate) random: usize,
     /// And each unit alone there, and alone missing.
     pub(crate) singles: bool,
-    /// Only after something was said, not before every operation.
-    pub(crate) after_words: bool,
 }
 
 /// Opens images, each only once.
@@ -57,26 +58,30 @@ impl Checker {
     }
 }
 
-/// Tries crashes at every point of a trace, on all processors. An error names the first point at which what is
-/// found is not what may be found.
-pub(crate) fn everywhere(ops: &[Op], checker: &Checker, share: Share, seed: u64) -> Result<(), String> {
+/// Does something for each of these, on all processors, until it goes wrong.
+pub(crate) fn each<T: Sync>(
+    many: &[T],
+    work: impl Fn(&T) -> Result<(), String> + Sync,
+) -> Result<(), String> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let stop = AtomicBool::new(false);
-    let found = std::thread::scope(|scope| {
-        let work = |worker| {
-            let stop = &stop;
-            scope.spawn(move || {
-                let result = partly(ops, checker, share, seed, &|point| {
-                    !stop.load(Relaxed) && point % workers == worker
-                });
-                stop.fetch_or(result.is_err(), Relaxed);
-                result
-            })
-        };
-        let threads: Vec<_> = (0..workers).map(work).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
-    });
-    found.into_iter().collect()
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        while let Some(one) = many.get(next.fetch_add(1, Relaxed)) {
+            work(one).inspect_err(|_| next.store(many.len(), Relaxed))?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>().into_iter().collect()
+    })
+}
+
+/// Tries crashes at every point of a trace. An error names a point at which what is found is not what may be found.
+pub(crate) fn everywhere(ops: &[Op], checker: &Checker, share: Share, seed: u64) -> Result<(), String> {
+    // Every worker goes through the trace for itself, a part of the points at a time.
+    let parts: Vec<usize> = (0..PARTS).collect();
+    each(&parts, |part| partly(ops, checker, share, seed, &|point| point % PARTS == *part))
 }
 
 /// The same, at those points that are `chosen`.
@@ -96,8 +101,7 @@ pub(crate) fn partly(
             }
             disk.apply(op);
         }
-        let telling =
-            before.is_none_or(|op| op.says_something() || !share.after_words && op.does_something());
+        let telling = before.is_none_or(|op| op.says_something() || op.does_something());
         if telling && chosen(point) {
             let mut random = Random::new(seed ^ point as u64);
             at_point(&disk, ops.get(point), checker, &said, share, &mut random).map_err(|error| {
@@ -118,9 +122,7 @@ fn at_point(
     random: &mut Random,
 ) -> Result<(), String> {
     checker.check(&disk.now(), said).map_err(|error| format!("killed: {error}"))?;
-    if let Some(op @ Op { what: What::Write { bytes, .. }, failed: false, .. }) = next
-        && !share.after_words
-    {
+    if let Some(op @ Op { what: What::Write { bytes, .. }, failed: false, .. }) = next {
         for sectors in 1..=bytes.len() / SECTOR {
             if let Some(image) = disk.torn(op, sectors) {
                 let torn = |error| format!("killed after {sectors} sectors of {}: {error}", op.shown());

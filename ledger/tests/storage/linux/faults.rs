@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::crash::{Checker, Share, partly};
-use super::process::{Fault, Life};
+use super::process::{Fault, Life, Run};
 use super::random::Random;
 use super::story::ENOSPC;
 use super::trace::{Op, What};
@@ -40,85 +40,118 @@ pub(crate) fn all(ops: &[Op]) -> Vec<Fault> {
     faults
 }
 
-/// What came of many runs.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
+/// A random fault, of an operation that may be there or not.
+fn any(random: &mut Random, most: usize) -> Fault {
+    let (errno, how) = *random.of(&[
+        (EIO, 'o'),
+        (EIO, 'p'),
+        (EIO, 's'),
+        (EIO, 'k'),
+        (EIO, 't'),
+        (ENOSPC, 'o'),
+        (ENOSPC, 'f'),
+        (ENOSPC, 'h'),
+    ]);
+    Fault { which: 1 + random.below(most), errno, how, unreadable: true }
+}
+
+/// Many histories with faults in them, and what came of them.
+pub(crate) struct Trials<'a> {
+    pub(crate) checker: Checker,
+    pub(crate) scratch: &'a Path,
+    /// At how many points of a history there is a crash.
+    pub(crate) crashes: usize,
     runs: AtomicUsize,
     killed: AtomicUsize,
     refused: AtomicUsize,
     unnoticed: AtomicUsize,
 }
 
-impl Counts {
+impl<'a> Trials<'a> {
+    pub(crate) fn new(scratch: &'a Path, crashes: usize) -> Self {
+        let checker = Checker::new(scratch.to_owned());
+        let [runs, killed, refused, unnoticed] = Default::default();
+        Self { checker, scratch, crashes, runs, killed, refused, unnoticed }
+    }
+
     pub(crate) fn shown(&self) -> String {
         let [runs, killed, refused, unnoticed] =
             [&self.runs, &self.killed, &self.refused, &self.unnoticed].map(|count| count.load(Relaxed));
-        format!("{runs} runs: {killed} killed, {refused} with refusals, {unnoticed} without a consequence")
+        format!(
+            "{runs} runs: {killed} killed, {refused} with refusals, {unnoticed} without a consequence; {}",
+            self.checker.counts()
+        )
     }
 
-    /// Runs one history after the other, each with a fault, on all processors; says what went wrong first.
-    pub(crate) fn run(
-        &self,
-        faults: &[Fault],
-        steps: &str,
-        checker: &Checker,
-        scratch: &Path,
-        random: usize,
-        seed: u64,
-    ) -> Result<(), String> {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let next = AtomicUsize::new(0);
-        let work = || {
-            while let Some(fault) = faults.get(next.fetch_add(1, Relaxed)) {
-                let result = self.one(fault, steps, checker, scratch, random, seed);
-                result.inspect_err(|_| next.store(faults.len(), Relaxed))?;
-            }
-            Ok(())
-        };
-        let found: Vec<Result<(), String>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        found.into_iter().collect()
-    }
-
-    fn one(
-        &self,
-        fault: &Fault,
-        steps: &str,
-        checker: &Checker,
-        scratch: &Path,
-        random: usize,
-        seed: u64,
-    ) -> Result<(), String> {
+    /// One process, and what the disk does to it.
+    fn life(&self, life: &Life, steps: &str, first: u64, fault: Option<&Fault>) -> Result<Run, String> {
         self.runs.fetch_add(1, Relaxed);
-        let life = Life::new(scratch);
-        let in_this = |error| format!("{fault:?} in `{steps}`: {error}");
-        let mut run = life.live(steps, 0, Some(fault)).map_err(in_this)?;
+        let run = life.live(steps, first, fault).map_err(|error| format!("`{steps}`, {fault:?}: {error}"))?;
+        let count = match () {
+            () if run.killed => &self.killed,
+            () if run.ops.iter().any(Op::refuses) => &self.refused,
+            () => &self.unnoticed,
+        };
+        count.fetch_add(1, Relaxed);
+        Ok(run)
+    }
+
+    /// A history with a fault, and crashes after it.
+    pub(crate) fn one(&self, steps: &str, fault: &Fault, seed: u64) -> Result<(), String> {
+        let life = Life::new(self.scratch);
+        let mut run = self.life(&life, steps, 0, Some(fault))?;
         // From where on this run is another than one without a fault.
         let differs = if run.killed {
-            self.killed.fetch_add(1, Relaxed);
             let lived = run.ops.len();
             // Another process takes up what the first one left in the system's memory.
-            run = life.live("cboc", 1_000, None).map_err(in_this)?;
+            run = self.life(&life, "cboc", 1_000, None)?;
             lived
         } else {
             run.ops.iter().position(|op| op.which == fault.which).expect("the fault")
         };
         life.compare(&run);
-        let refused = run.ops.iter().any(Op::refuses);
-        let count = if refused { &self.refused } else { &self.unnoticed };
-        count.fetch_add(usize::from(!"kt".contains(fault.how)), Relaxed);
-        // A few moments afterwards, right after something was said.
-        let words: Vec<usize> =
-            (differs..run.ops.len()).filter(|at| run.ops[*at].says_something()).map(|at| at + 1).collect();
-        let mut choice = Random::new(seed ^ (fault.which as u64) << 8 ^ fault.how as u64);
-        let points: Vec<usize> = (0..random).map(|_| words[choice.below(words.len())]).collect();
-        let share = Share { all_up_to: 0, random: 1, singles: false, after_words: true };
-        partly(&run.ops, checker, share, seed, &|point| points.contains(&point)).map_err(|error| {
-            let history =
-                run.ops.iter().skip(differs.saturating_sub(8)).take(200).map(Op::shown).collect::<Vec<_>>();
-            format!("{fault:?} in `{steps}`: {error}\n{}", history.join("\n"))
+        let mut random = Random::new(seed ^ (fault.which as u64) << 8 ^ fault.how as u64);
+        let telling: Vec<usize> =
+            (differs..run.ops.len()).filter(|at| run.ops[*at].says_something()).collect();
+        // Right after something was said at first, then anywhere.
+        let point = |nth: usize| {
+            1 + if nth.is_multiple_of(2) {
+                *random.of(&telling)
+            } else {
+                differs + random.below(run.ops.len() - differs)
+            }
+        };
+        let points: Vec<usize> = (0..self.crashes).map(point).collect();
+        self.crash(&run, &points, seed).map_err(|error| format!("`{steps}`, {fault:?}: {error}"))
+    }
+
+    fn crash(&self, run: &Run, points: &[usize], seed: u64) -> Result<(), String> {
+        let share = Share { all_up_to: 0, random: 1, singles: false };
+        partly(&run.ops, &self.checker, share, seed, &|point| points.contains(&point)).map_err(|error| {
+            let history: Vec<String> = run.ops.iter().map(Op::shown).collect();
+            format!("{error}\n{}", history.join("\n"))
         })
+    }
+
+    /// A random history of several processes, each with a random fault, and crashes anywhere.
+    pub(crate) fn long(&self, seed: u64) -> Result<(), String> {
+        let mut random = Random::new(seed);
+        let life = Life::new(self.scratch);
+        let mut run = None;
+        for first in [0, 1_000, 2_000] {
+            let length = 5 + random.below(25);
+            let steps: String = (0..length)
+                .map(|_| *random.of(&['c', 'c', 'r', 's', 'l', 'b', 'b', 'n', 'k', 'o']))
+                .collect();
+            let fault = any(&mut random, 60 + 15 * length);
+            run = Some(
+                self.life(&life, &steps, first, Some(&fault))
+                    .map_err(|error| format!("seed {seed}: {error}"))?,
+            );
+        }
+        let run = run.expect("the last life");
+        life.compare(&run);
+        let points: Vec<usize> = (0..4 * self.crashes).map(|_| random.below(run.ops.len() + 1)).collect();
+        self.crash(&run, &points, seed)
     }
 }

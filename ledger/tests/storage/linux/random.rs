@@ -17,4 +17,8 @@ impl Random {
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 % bound as u64).unwrap()
     }
+
+    pub(crate) fn of<'a, T>(&mut self, many: &'a [T]) -> &'a T {
+        &many[self.below(many.len())]
+    }
 }
