@@ -22,6 +22,7 @@ use std::sync::Mutex;
 use crash::{Checker, Share, each, everywhere};
 use faults::Trials;
 use process::{Life, scratch};
+use random::Random;
 use trace::{Op, What};
 
 /// Everything once: the first opening, each kind of entry, a batch, a snapshot, a log that is moved into the database
@@ -149,4 +150,41 @@ fn long_histories_of_faults_and_crashes_lose_nothing() {
         writeln!(file, "{seed}").unwrap();
     }
     found.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// So many entries in small pages that the writer moves the log into the database by itself, and begins it again.
+const LONG: &str = "PBcbnc";
+
+#[test]
+fn a_long_log_is_moved_and_begun_again_whatever_fails() {
+    let scratch = scratch();
+    let life = Life::new(scratch.path());
+    let run = life.live(LONG, 0, None).unwrap();
+    life.compare(&run);
+    let acknowledged = run.ops.iter().position(|op| op.says("ack")).unwrap();
+    let mut moving = run.ops[acknowledged..].iter().filter(|op| op.path.ends_with(".sqlite3"));
+    assert!(moving.any(|op| matches!(op.what, What::Sync { .. })), "the log was not long enough");
+    // Nearly all of the operations write a page; few of these, and all others, of the first long commit and later.
+    let seed = told("STORAGE_SEED", u64::from(std::process::id()));
+    let mut random = Random::new(seed);
+    let rare =
+        |op: &Op| !matches!(&op.what, What::Write { bytes, .. } if bytes.len() == 512 || bytes.len() == 24);
+    let first = run.ops.iter().position(|op| op.says("submit")).unwrap();
+    let some: Vec<Op> =
+        run.ops[first..].iter().filter(|op| rare(op) || random.below(1_000) == 0).cloned().collect();
+    let mut faults = faults::all(&some);
+    let all = faults.len();
+    let share = told("STORAGE_LONG", 2) as usize;
+    while faults.len() > share {
+        faults.swap_remove(random.below(faults.len()));
+    }
+    let trials = Trials::new(scratch.path(), 1);
+    let found = each(&faults, |fault| trials.one(LONG, fault, seed));
+    println!(
+        "seed {seed}, {} operations, {} of {all} faults, {}",
+        run.ops.len(),
+        faults.len(),
+        trials.shown()
+    );
+    found.unwrap_or_else(|error| panic!("seed {seed}: {}", error.chars().take(3_000).collect::<String>()));
 }

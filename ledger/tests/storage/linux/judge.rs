@@ -100,13 +100,13 @@ impl Said {
     }
 
     fn record(&self, record: &Record) -> Result<u64, String> {
-        let mut numbers = self.submitted.keys();
-        let number = numbers.find(|number| record.events == [story::event(**number)]);
-        number.copied().ok_or_else(|| format!("nobody submitted {record:?}"))
+        let number = story::number_of(record).filter(|number| self.submitted.contains_key(number));
+        number.ok_or_else(|| format!("nobody submitted {record:?}"))
     }
 
     fn line(&self, line: &AuditEntry) -> Result<u64, String> {
-        let found = self.submitted.iter().find(|(number, _)| story::id(**number) == line.id);
+        let number = story::number(line.id.as_str()).unwrap_or_default();
+        let found = self.submitted.get_key_value(&number);
         let (number, kind) = found.ok_or_else(|| format!("nobody submitted {line:?}"))?;
         let same = line.outcome == story::outcome(*kind) && line.command == story::body(*number, *kind);
         if same { Ok(*number) } else { Err(format!("{number} was another command than {line:?}")) }

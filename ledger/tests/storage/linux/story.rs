@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use consentry::domain::{CommandId, Timestamp};
 use consentry::event::Event;
-use consentry::ledger::{AppendError, Attempt, Entry, Ledger as _, LedgerError, Mark, Outcome, hex};
+use consentry::ledger::{AppendError, Attempt, Entry, Ledger as _, LedgerError, Mark, Outcome, Record, hex};
 use consentry::refusal::{Refusal, RefusalCode};
 use consentry_ledger::DiskLedger;
 use rusqlite::Connection;
@@ -29,6 +29,18 @@ pub(crate) fn company(number: u64) -> String {
 
 pub(crate) fn id(number: u64) -> CommandId {
     format!("command-{number}").parse().unwrap()
+}
+
+/// The number of an entry, from the name that has it at its end.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    name.rsplit_once('-')?.1.parse().ok()
+}
+
+/// The number of the entry that a record was made of; `None`: it is not one of these.
+pub(crate) fn number_of(record: &Record) -> Option<u64> {
+    let value = serde_json::to_value(record.events.first()?).ok()?;
+    let found = number(value["companyRegistered"]["company"].as_str()?)?;
+    (record.events == [event(found)]).then_some(found)
 }
 
 pub(crate) fn event(number: u64) -> Event {
@@ -79,8 +91,9 @@ pub(crate) fn snapshot(number: u64) -> Vec<u8> {
     format!("snapshot {number} ").repeat(100).into_bytes()
 }
 
-/// The process. Its steps: those kinds of entries; (b) three at once; (n) a snapshot; (k) somebody outside moves the
-/// log into the database; (o) the ledger is closed and opened again.
+/// The process. Its steps: those kinds of entries; (b) three at once; (B) so many large ones at once that the writer
+/// has a long log to move; (n) a snapshot; (k) somebody outside moves the log into the database; (o) the ledger is
+/// closed and opened again. (P), the first, has the database be one of small pages, so that a log of many is not long.
 pub(crate) struct Story {
     folder: PathBuf,
     marks: File,
@@ -99,9 +112,14 @@ impl Story {
         let acknowledged = BTreeSet::new();
         let mut story =
             Self { folder: root.join(FOLDER), marks, next: first, acknowledged, fault, unreadable };
+        let (small, steps) = steps.strip_prefix('P').map_or((false, steps), |steps| (true, steps));
+        if small {
+            story.prepare();
+        }
         let mut ledger = story.open();
         for step in steps.chars() {
             match step {
+                'B' => ledger = story.submit(ledger, &['l'; 400]),
                 'b' => ledger = story.submit(ledger, &['c', 's', 'c']),
                 'n' => story.save(&ledger),
                 'k' => story.move_log(),
@@ -115,6 +133,16 @@ impl Story {
         story.see(&ledger);
         drop(ledger);
         story.say("closed");
+    }
+
+    /// Makes a database with pages of 512 bytes, and nothing in it.
+    fn prepare(&self) {
+        std::fs::create_dir_all(&self.folder).unwrap();
+        for made in self.folder.ancestors().skip(1).take(2) {
+            File::open(made).and_then(|folder| folder.sync_all()).unwrap();
+        }
+        let database = Connection::open(self.folder.join("ledger.sqlite3")).unwrap();
+        database.execute_batch("PRAGMA page_size = 512; VACUUM; PRAGMA journal_mode = WAL").unwrap();
     }
 
     fn say(&mut self, words: &str) {
@@ -166,11 +194,13 @@ impl Story {
             }
         };
         assert_eq!(records.last().map_or(0, |record| record.revision), head.revision);
-        for number in &self.acknowledged {
-            let there = records.iter().any(|record| record.events == [event(*number)])
-                || audit.iter().any(|line| line.id == id(*number));
-            assert!(there, "{number} was acknowledged, and is not seen");
-        }
+        let there = records
+            .iter()
+            .filter_map(number_of)
+            .chain(audit.iter().filter_map(|line| number(line.id.as_str())));
+        let there: BTreeSet<u64> = there.collect();
+        let lost: Vec<_> = self.acknowledged.difference(&there).collect();
+        assert!(lost.is_empty(), "{lost:?} were acknowledged, and are not seen");
         self.say(&format!("saw {} {} {}", head.revision, hex(&head.hash), audit.len()));
     }
 

@@ -30,9 +30,14 @@ pub(crate) enum What {
 }
 
 impl Op {
+    /// Whether it is a mark of this kind.
+    pub(crate) fn says(&self, word: &str) -> bool {
+        matches!(&self.what, What::Mark(words) if words.starts_with(word))
+    }
+
     /// Whether it says what was not known before.
     pub(crate) fn says_something(&self) -> bool {
-        matches!(&self.what, What::Mark(words) if !words.starts_with("submit"))
+        self.says("") && !self.says("submit")
     }
 
     /// Whether another disk may be found after it than before it.
@@ -42,7 +47,7 @@ impl Op {
 
     /// Whether it says that something was refused.
     pub(crate) fn refuses(&self) -> bool {
-        matches!(&self.what, What::Mark(words) if words.starts_with("refused") || words.starts_with("unopened"))
+        self.says("refused") || self.says("unopened")
     }
 
     /// A line for people.
