@@ -72,7 +72,7 @@ fn swap(ops: &mut [Op], early: impl Fn(&Op) -> bool, late: impl Fn(&Op) -> bool)
     }
 }
 
-const CHANGES: [(&str, Change); 10] = [
+const CHANGES: [(&str, Change); 11] = [
     ("the log is not synced", |ops| without_sync_of(ops, |path| path.ends_with("-wal"))),
     ("the database is not synced", |ops| without_sync_of(ops, |path| path.ends_with(".sqlite3"))),
     ("a database that is written to later is not synced", |ops| {
@@ -87,9 +87,16 @@ const CHANGES: [(&str, Change); 10] = [
     ("the folder's folder is not synced", |ops| without_sync_of(ops, |path| path == "/site")),
     ("the folder that was there is not synced", |ops| without_sync_of(ops, str::is_empty)),
     ("it is acknowledged before it is synced", |ops| {
-        let ack = |op: &Op| matches!(&op.what, What::Mark(words) if words.starts_with("ack"));
+        let say = |op: &Op| matches!(op.what, What::Write { .. }) && op.path.contains("/head");
+        let ack = |op: &Op| say(op) || op.says("ack");
         let sync = |op: &Op| matches!(op.what, What::Sync { .. }) && op.path.ends_with("-wal");
         swap(ops, ack, sync);
+    }),
+    ("the witness is not told", |ops| {
+        ops.retain(|op| {
+            !(matches!(&op.what, What::Write { at: 0, bytes, .. } if bytes.len() == 311)
+                && op.path == "/site/ledger/head")
+        });
     }),
     ("the witness is told before it is synced", |ops| {
         let say = |op: &Op| matches!(op.what, What::Write { .. }) && op.path.contains("/head");

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use super::disk::{Disk, Image, SECTOR};
 use super::judge::{Found, Said, recover};
 use super::random::Random;
+use super::story::FOLDER;
 use super::trace::{Op, What};
 
 /// Into how many parts the points of a trace are divided.
@@ -100,6 +101,10 @@ pub(crate) fn partly(
                 said.hear(words);
             }
             disk.apply(op);
+            if op.says("ack") {
+                let witness = disk.read(&format!("/{FOLDER}/head"));
+                said.judge_witness(witness).map_err(|error| format!("after {}: {error}", op.shown()))?;
+            }
         }
         let telling = before.is_none_or(|op| op.says_something() || op.does_something());
         if telling && chosen(point) {

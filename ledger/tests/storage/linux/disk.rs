@@ -241,6 +241,14 @@ impl Disk {
         self.namings = later;
     }
 
+    /// What is read from a file now.
+    pub(crate) fn read(&self, path: &str) -> &[u8] {
+        match self.names.get(path) {
+            Some(Node::File(id)) => &self.files[*id].now,
+            Some(Node::Folder | Node::Index) | None => &[],
+        }
+    }
+
     /// What a process that was killed leaves: all that was written.
     pub(crate) fn now(&self) -> Image {
         let files = self.files.iter().map(|content| content.now.clone()).enumerate().collect();

@@ -56,6 +56,24 @@ impl Said {
         }
     }
 
+    /// Whether the witness was told of everything that was acknowledged.
+    pub(crate) fn judge_witness(&self, head: &[u8]) -> Result<(), String> {
+        let words: Vec<&str> = str::from_utf8(head).unwrap_or_default().split_ascii_whitespace().collect();
+        let told = |name: &str| {
+            let at = words.iter().position(|word| *word == name)?;
+            words.get(at + 1)?.parse::<u64>().ok()
+        };
+        let revision = self.acknowledged.values().map(|(revision, _)| *revision).max();
+        let lines =
+            self.acknowledged.keys().filter(|number| story::has_attempt(self.submitted[number])).count();
+        let expected = (revision, Some(lines as u64));
+        let found = (told("records"), told("audit"));
+        if found.0 >= expected.0 && found.1 >= expected.1 {
+            return Ok(());
+        }
+        Err(format!("{expected:?} was acknowledged, and the witness says {found:?}"))
+    }
+
     /// Whether this is what a ledger may hold by now.
     pub(crate) fn judge(&self, found: &Found) -> Result<(), String> {
         if let Some(epoch) = self.epoch.as_ref().filter(|epoch| **epoch != found.epoch) {
