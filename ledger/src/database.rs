@@ -112,7 +112,7 @@ pub(crate) fn create(connection: &mut Connection) -> Result<String, Fault> {
 
 /// Has every commit of this connection be durable when it returns, and sees that it will be.
 pub(crate) fn configure(connection: &Connection) -> Result<(), Fault> {
-    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    let mode = write_ahead(connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // An fsync alone does not reach the disk on macOS; elsewhere these say nothing.
     connection.pragma_update(None, "fullfsync", true)?;
@@ -126,6 +126,18 @@ pub(crate) fn configure(connection: &Connection) -> Result<(), Fault> {
         return Err(Fault::Broken(format!("commits would not be durable: the database says {found}")));
     }
     Ok(())
+}
+
+/// Moves the database to the write-ahead log, and says what SQLite says. The change is committed after that, at the
+/// statement's end: whoever does not go there does not hear that it failed.
+fn write_ahead(connection: &Connection) -> Result<String, Fault> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    let mut mode = String::new();
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    Ok(mode)
 }
 
 /// How a checkpoint is made, in SQLite's words.

@@ -93,6 +93,13 @@ impl Fault {
             Self::Locked | Self::Format(_) | Self::Damaged(_) | Self::Broken(_) => false,
         }
     }
+
+    /// Whether a folder could not be synced because it is somebody else's, or cannot be changed at all.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        use ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem};
+        matches!(self, Self::Io { error, .. }
+            if [InvalidInput, PermissionDenied, ReadOnlyFilesystem].contains(&error.kind()))
+    }
 }
 
 fn sqlite_code(error: &rusqlite::Error) -> &'static str {

@@ -26,6 +26,7 @@ mod fault;
 mod open;
 mod readers;
 mod snapshot;
+mod sync;
 mod tail;
 mod turns;
 mod witness;
@@ -48,7 +49,7 @@ use readers::Readers;
 use snapshot::Place;
 use tail::Published;
 use turns::Turns;
-use writer::Writer;
+use writer::{Prepared, Writer};
 
 /// A ledger in a folder, open. Dropping it finishes what was handed over and releases the folder.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ pub struct DiskLedger {
     readers: Readers,
     /// Held while a snapshot is written: two would write the same draft.
     snapshots: Mutex<()>,
-    turns: Arc<Turns>,
+    turns: Arc<Turns<Writer>>,
     /// INVARIANT: the last field, so that the folder is released when everything else is closed.
     _lock: File,
 }
@@ -177,7 +178,7 @@ impl Ledger for DiskLedger {
     }
 
     fn append(&self, entry: Entry) -> Commit {
-        match self.turns.hand_over(entry) {
+        match Prepared::new(entry).and_then(|entry| self.turns.hand_over(entry)) {
             Ok(pending) => Commit::later(move || pending.wait()),
             Err(error) => Commit::ready(Err(error.into())),
         }

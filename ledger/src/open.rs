@@ -1,7 +1,7 @@
 //! From a folder to a ledger that may be used. Nothing is changed before everything was checked.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
+use std::fs::{File, OpenOptions, TryLockError, create_dir};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use consentry::domain::Timestamp;
@@ -89,13 +89,31 @@ fn without_database(database: &Path) -> Fault {
     ))
 }
 
-fn lock(dir: &Path) -> Result<File, Fault> {
+/// Makes the folder and those above it that are missing, with names that are durable. Each is synced before the
+/// next is made: an opening that was stopped half way left one name at most that is not, that of the deepest folder.
+fn make(dir: &Path) -> Result<(), Fault> {
+    let above = |dir: &Path| match dir.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new(".").to_owned(),
+        Some(above) => above.to_owned(),
+        None => dir.to_owned(),
+    };
     let missing = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists());
     let missing: Vec<&Path> = missing.collect();
-    std::fs::create_dir_all(dir).map_err(Fault::io("make the folder", dir))?;
-    for parent in missing.into_iter().filter_map(Path::parent) {
-        sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+    let there = missing.last().map_or_else(|| dir.to_owned(), |first| above(first));
+    let there = there.canonicalize().map_err(Fault::io("find", &there))?;
+    sync_dir(&above(&there)).or_else(|fault| if fault.is_elsewhere() { Ok(()) } else { Err(fault) })?;
+    for dir in missing.into_iter().rev() {
+        match create_dir(dir) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => made.map_err(Fault::io("make the folder", dir))?,
+        }
+        sync_dir(&above(dir))?;
     }
+    Ok(())
+}
+
+fn lock(dir: &Path) -> Result<File, Fault> {
+    make(dir)?;
     let path = dir.join(LOCK);
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(Fault::io("open", &path))?;
@@ -161,10 +179,27 @@ fn end<L: Link>(connection: &Connection, epoch: &str, end: u64) -> Result<(), Fa
     Ok(())
 }
 
+/// Writes a file again as it is read, and syncs it. A sync alone would not do: after one that failed, the system
+/// takes what it could not write for written, and another one succeeds without writing it.
+fn write_again(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut bytes = vec![0; 1 << 16];
+    let mut at = 0;
+    loop {
+        file.seek(SeekFrom::Start(at))?;
+        let count = file.read(&mut bytes)?;
+        let Some(read) = bytes.get(..count).filter(|read| !read.is_empty()) else { break };
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(read)?;
+        at += read.len() as u64;
+    }
+    file.sync_all()
+}
+
 /// Makes durable what a process that was killed had written and not yet synced: it is about to be seen.
 fn make_durable(connection: &Connection, files: &Files) -> Result<(), Fault> {
     // Unlike the database, the log bears no locks that closing it here would give up.
-    match OpenOptions::new().write(true).open(&files.log).and_then(|log| log.sync_all()) {
+    match write_again(&files.log) {
         // The database was not in the write-ahead log until now.
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         synced => synced.map_err(Fault::io("sync", &files.log))?,

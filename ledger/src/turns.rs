@@ -4,14 +4,14 @@
 //! A caller alone writes its own entry, without another thread to wake and to wait for.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use consentry::ledger::{AppendError, Appended, Entry, LedgerError};
+use consentry::ledger::{AppendError, Appended, LedgerError};
 
-use crate::writer::{Prepared, Writer};
+use crate::sync::{Mutex, MutexGuard};
 
 /// How many entries share a commit at most.
-const BATCH: usize = 512;
+const BATCH: usize = if cfg!(feature = "shuttle") { 2 } else { 512 };
 
 /// How many entries may wait. Whoever brings one more writes first.
 const QUEUE: usize = 2 * BATCH;
@@ -21,23 +21,33 @@ pub(crate) type Answer = Result<Appended, AppendError>;
 /// Where an answer is found; empty until the entry is written.
 type Seat = Arc<Mutex<Option<Answer>>>;
 
+/// What is written with.
+pub(crate) trait Pen {
+    type Entry: std::fmt::Debug;
+
+    /// Commits entries in their order, and answers each.
+    fn commit(&mut self, entries: Vec<Self::Entry>) -> Vec<Answer>;
+
+    fn close(self);
+}
+
 /// The queue and the pen.
 #[derive(Debug)]
-pub(crate) struct Turns {
-    queue: Mutex<VecDeque<(Prepared, Seat)>>,
+pub(crate) struct Turns<P: Pen> {
+    queue: Mutex<VecDeque<(P::Entry, Seat)>>,
     /// `None` once the ledger is closed. Poisoned when somebody panicked with it in hand: nothing is
     /// written any more then.
-    pen: Mutex<Option<Writer>>,
+    pen: Mutex<Option<P>>,
 }
 
 /// An entry that was handed over.
 #[derive(Debug)]
-pub(crate) struct Pending {
-    turns: Arc<Turns>,
+pub(crate) struct Pending<P: Pen> {
+    turns: Arc<Turns<P>>,
     seat: Seat,
 }
 
-impl Pending {
+impl<P: Pen> Pending<P> {
     /// Waits until the entry is durable, and writes it when nobody else has.
     pub(crate) fn wait(self) -> Answer {
         loop {
@@ -61,14 +71,13 @@ fn stopped() -> LedgerError {
     LedgerError::new("ledger_io", "the ledger stopped before it answered")
 }
 
-impl Turns {
-    pub(crate) fn new(writer: Writer) -> Self {
-        Self { queue: Mutex::default(), pen: Mutex::new(Some(writer)) }
+impl<P: Pen> Turns<P> {
+    pub(crate) fn new(pen: P) -> Self {
+        Self { queue: Mutex::default(), pen: Mutex::new(Some(pen)) }
     }
 
     /// Puts an entry into the queue.
-    pub(crate) fn hand_over(self: &Arc<Self>, entry: Entry) -> Result<Pending, LedgerError> {
-        let entry = Prepared::new(entry)?;
+    pub(crate) fn hand_over(self: &Arc<Self>, entry: P::Entry) -> Result<Pending<P>, LedgerError> {
         let seat = Seat::default();
         let mut queue = unpoisoned(&self.queue);
         while queue.len() >= QUEUE {
@@ -81,14 +90,14 @@ impl Turns {
     }
 
     /// Writes what is in the queue.
-    fn write(&self, pen: &mut Option<Writer>) -> Result<(), LedgerError> {
-        let writer = pen.as_mut().ok_or_else(stopped)?;
+    fn write(&self, pen: &mut Option<P>) -> Result<(), LedgerError> {
+        let pen = pen.as_mut().ok_or_else(stopped)?;
         let (entries, seats): (Vec<_>, Vec<_>) = {
             let mut queue = unpoisoned(&self.queue);
             let batch = queue.len().min(BATCH);
             queue.drain(..batch).unzip()
         };
-        let answers = writer.commit(entries);
+        let answers = pen.commit(entries);
         seats.iter().zip(answers).for_each(|(seat, answer)| *unpoisoned(seat) = Some(answer));
         Ok(())
     }
@@ -98,17 +107,22 @@ impl Turns {
         // After a panic the database is left as it is, as by a crash.
         let Ok(mut pen) = self.pen.lock() else { return };
         while !unpoisoned(&self.queue).is_empty() && self.write(&mut pen).is_ok() {}
-        if let Some(writer) = pen.take() {
-            writer.close();
+        if let Some(pen) = pen.take() {
+            pen.close();
         }
     }
 }
 
 #[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod races;
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests {
     use consentry::domain::Timestamp;
     use consentry::event::Event;
-    use consentry::ledger::{Ledger as _, Mark};
+    use consentry::ledger::{Entry, Ledger as _, Mark};
     use serde_json::{from_value, json};
 
     use super::*;

@@ -148,7 +148,7 @@ impl Witness {
     }
 
     /// Has every later write fail for want of space.
-    #[cfg(all(test, target_os = "linux"))]
+    #[cfg(all(test, target_os = "linux", not(feature = "shuttle")))]
     pub(crate) fn fill_up(&mut self) {
         if let Ok(full) = OpenOptions::new().write(true).open("/dev/full") {
             self.file = full;
@@ -156,7 +156,7 @@ impl Witness {
     }
 
     /// Has every later write fail, as on a broken disk.
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "shuttle")))]
     pub(crate) fn break_off(&mut self) {
         if let Ok(read_only) = File::open(&self.path) {
             self.file = read_only;

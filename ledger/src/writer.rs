@@ -14,7 +14,7 @@ use crate::database::{self, Checkpoint, Checkpointed};
 use crate::fault::Fault;
 use crate::open::Files;
 use crate::tail::{Published, Tail};
-use crate::turns::Answer;
+use crate::turns::{Answer, Pen};
 use crate::witness::Witness;
 
 /// After how many entries the length of the log is looked at: an entry takes a few pages.
@@ -40,9 +40,10 @@ pub(crate) struct Writer {
     pub(crate) unlooked: usize,
 }
 
-impl Writer {
-    /// Commits entries in their order, and answers each.
-    pub(crate) fn commit(&mut self, entries: Vec<Prepared>) -> Vec<Answer> {
+impl Pen for Writer {
+    type Entry = Prepared;
+
+    fn commit(&mut self, entries: Vec<Prepared>) -> Vec<Answer> {
         if self.unlooked >= LOOK_AFTER {
             self.unlooked = 0;
             self.checkpoint();
@@ -56,6 +57,19 @@ impl Writer {
         answers.unwrap_or_else(|error| vec![Err(error.into()); count])
     }
 
+    fn close(self) {
+        if self.failed.is_some() {
+            return;
+        }
+        let done = database::checkpoint(&self.connection, Checkpoint::Truncate);
+        if done.is_ok_and(|done| !done.busy) {
+            // Without this the log stays, empty: nothing depends on it.
+            let _tidied = database::remove_log_on_close(&self.connection);
+        }
+    }
+}
+
+impl Writer {
     /// Makes the entries durable, and then visible; or, with a fault, neither. Only when the witness
     /// cannot be told they are both, and the fault keeps them from being acknowledged.
     fn write(&mut self, entries: Vec<Prepared>) -> Result<Vec<Answer>, Fault> {
@@ -118,18 +132,8 @@ impl Writer {
             let _told_later = self.fail(fault);
         }
     }
-
-    pub(crate) fn close(self) {
-        if self.failed.is_some() {
-            return;
-        }
-        let done = database::checkpoint(&self.connection, Checkpoint::Truncate);
-        if done.is_ok_and(|done| !done.busy) {
-            // Without this the log stays, empty: nothing depends on it.
-            let _tidied = database::remove_log_on_close(&self.connection);
-        }
-    }
 }
 
 #[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests;
