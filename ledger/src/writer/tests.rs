@@ -151,21 +151,3 @@ fn what_is_durable_is_not_told_to_have_failed_for_want_of_space() {
     assert_eq!(codes(&commit(&mut writer, vec![registered(0, "first", None)])), ["ledger_io"]);
     assert_eq!(codes(&commit(&mut writer, vec![registered(1, "second", None)])), ["ledger_io"]);
 }
-
-#[test]
-fn a_long_log_is_moved_into_the_database() {
-    let dir = tempfile::tempdir().unwrap();
-    let (mut writer, _lock) = writer(dir.path());
-    let company = "c".repeat(128);
-    // About 6 MB: the log is moved at 4 MB.
-    let mut longest = 0;
-    for round in 0..24 {
-        let first = round * 512;
-        let batch = (first..first + 512).map(|at| registered(at, &company, None)).collect();
-        assert!(commit(&mut writer, batch).iter().all(Result::is_ok));
-        let found = database::checkpoint(&writer.connection, Checkpoint::Noop).unwrap();
-        longest = longest.max(found.logged - found.moved);
-    }
-    assert!(longest < CHECKPOINT_AT, "{longest}");
-    assert_eq!(writer.failed, None);
-}
