@@ -5,6 +5,8 @@
 mod contract; // commands, checks and scripts: form, order of refusals, idempotency, time
 #[path = "suite/docs.rs"]
 mod docs; // documents say what the machines say
+#[path = "suite/equal.rs"]
+mod equal; // every answer to random scripts, beside those of the reference model
 #[path = "suite/histories.rs"]
 mod histories; // threads on one ledger on disk are told one story
 #[path = "suite/invariants.rs"]
@@ -19,6 +21,8 @@ mod meaning; // what the shipped policies and lifecycles mean, a sentence a test
 mod menu; // what may be tried in the small world of `model`
 #[path = "suite/model.rs"]
 mod model; // every history of a small world, by model checking
+#[path = "suite/plain.rs"]
+mod plain; // the reference model: the whole engine from the contract, in plain maps
 #[path = "suite/policies.rs"]
 mod policies; // no policies, one policy more, policies that are refused, the policies' own cases
 #[path = "suite/races.rs"]

@@ -130,20 +130,24 @@ fn no_text_names_a_path_of_some_machine() {
     assert!(found.is_empty(), "{found:?}");
 }
 
+/// The modules that a file names with a comment.
+fn named_in(index: &Path) -> BTreeSet<String> {
+    let index = fs::read_to_string(index).unwrap();
+    let named = index.lines().filter_map(|line| line.strip_prefix("mod ")?.split_once("; // "));
+    named.map(|(module, _)| module.to_owned()).collect()
+}
+
+/// `suite.rs` names those in `suite/`, and `suite/plain.rs` those in `suite/plain/`.
 #[test]
 fn the_index_of_the_suite_names_every_module_once_with_a_comment() {
-    let suite = root().join("tests");
-    let index = fs::read_to_string(suite.join("suite.rs")).unwrap();
-    let named: BTreeSet<String> = index
-        .lines()
-        .filter_map(|line| line.strip_prefix("mod ")?.split_once("; // "))
-        .map(|(module, _)| module.to_owned())
-        .collect();
-    let there: BTreeSet<String> = with_extension("tests/suite", "rs")
-        .iter()
-        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
-        .collect();
-    assert_eq!(named, there);
+    let mut there: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
+    for path in with_extension("tests/suite", "rs") {
+        let module = path.file_stem().unwrap().to_string_lossy().into_owned();
+        there.entry(path.parent().unwrap().with_extension("rs")).or_default().insert(module);
+    }
+    for (index, modules) in there {
+        assert_eq!(named_in(&index), modules, "{}", shown(&index));
+    }
 }
 
 #[test]
