@@ -48,13 +48,17 @@ update-docs:
 kill:
     CONSENTRY_KILLS=300 cargo test -p consentry-tests --test suite -- kill --nocapture
 
-# What every change must pass beside the tests: the share of docs/verification.md that takes minutes
+# The share of docs/verification.md that every change must pass: a quarter of an hour
 verify:
-    CONSENTRY_MODEL=changes cargo test --release -p consentry-tests --test suite -- model && cargo test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules
+    cargo test --workspace && cargo run -q -- policy prove && CONSENTRY_MODEL=changes cargo test --release -p consentry-tests --test suite -- model && cargo test -p consentry-ledger --features shuttle --lib -- races && cargo test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules
 
-# The rest of docs/verification.md: half an hour or more
+# The rest of docs/verification.md: some hours, with `just mutants` and `just fuzz 3600` beside it
 verify-deep:
-    CONSENTRY_MODEL=8 cargo test --release -p consentry-tests --test suite -- model::every_history --nocapture && PROPTEST_CASES=2000 cargo test --release -p consentry-tests --test suite -- invariants && SCHEDULES=20000 cargo test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules && CONSENTRY_KILLS=1000 cargo test -p consentry-tests --test suite -- kill --nocapture
+    CONSENTRY_MODEL=8 cargo test --release -p consentry-tests --test suite -- model::every_history --nocapture && PROPTEST_CASES=2000 HISTORIES=3000 cargo test --release -p consentry-tests --test suite -- invariants equal::every_answer histories --nocapture && SCHEDULES=20000 cargo test -p consentry-ledger --features shuttle --lib -- races && SCHEDULES=20000 cargo test --manifest-path tests/schedules/Cargo.toml --target-dir target/schedules && STORAGE_CASES=8 STORAGE_HISTORIES=200 STORAGE_LONG=30 cargo test -p consentry-ledger --test storage -- --nocapture && CONSENTRY_KILLS=1000 cargo test -p consentry-tests --test suite -- kill --nocapture
+
+# Faults put into the lifecycles and the evaluation, one at a time: does a test notice? (needs cargo-mutants and cargo-nextest)
+mutants:
+    cargo mutants --in-place
 
 # Whatever is read from outside, a minute each (needs cargo-fuzz); a crash is kept under fuzz/artifacts
 fuzz seconds="60":

@@ -86,7 +86,7 @@ impl Prover {
     ) -> Result<Verdict, String> {
         let schema = policies.schema();
         for kind in kinds {
-            let Some(matching) = policies.matching(kind) else { continue };
+            let matching = matching(policies, kind)?;
             let ours = CompiledPolicySet::compile(matching, kind, schema).map_err(|error| chain(&error))?;
             let most =
                 CompiledPolicySet::compile(&bound.policies, kind, schema).map_err(|error| chain(&error))?;
@@ -102,7 +102,7 @@ impl Prover {
         let schema = policies.schema();
         let mut questions = 0;
         for kind in kinds(schema) {
-            let Some(matching) = policies.matching(&kind) else { continue };
+            let matching = matching(policies, &kind)?;
             for policy in matching.policies() {
                 let compiled =
                     CompiledPolicy::compile(policy, &kind, schema).map_err(|error| chain(&error))?;
@@ -115,6 +115,11 @@ impl Prover {
         }
         Ok(Verdict::Proved(questions))
     }
+}
+
+/// What is asked. That there is nothing to ask is no proof.
+fn matching<'p>(policies: &'p Policies, kind: &RequestEnv) -> Result<&'p PolicySet, String> {
+    policies.matching(kind).ok_or_else(|| format!("nobody can do {} in the schema", kind.action()))
 }
 
 fn refuted(

@@ -89,6 +89,26 @@ fn a_set_of_policies_is_named_by_what_is_in_it() {
     assert_eq!(answer.policy_version, all[2].version());
 }
 
+#[test]
+fn the_policies_for_a_kind_of_request_are_those_whose_scope_can_match() {
+    let policies = Policies::shipped().unwrap();
+    let watching = policies.schema().request_envs().find(|kind| {
+        let (principal, action) = (kind.principal().to_string(), kind.action().id().unescaped());
+        principal == "Installer" && action == "liveView"
+    });
+    let matching = policies.matching(&watching.unwrap()).unwrap();
+    let mut ids: Vec<&str> = matching.policies().map(|policy| policy.id().as_ref()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["installer-uses-devices-before-hand-over", "installer-uses-devices-with-grant"]);
+    let other = with(r#"@id("one") permit (principal, action, resource);"#).unwrap();
+    let none = Policies::none().unwrap();
+    let count = |policies: &Policies, kind| policies.matching(kind).unwrap().policies().count();
+    for kind in policies.schema().request_envs() {
+        assert_eq!(count(&other, &kind), count(&policies, &kind) + 1, "{kind:?}");
+        assert_eq!(count(&none, &kind), 0, "{kind:?}");
+    }
+}
+
 /// Knows facts that are none.
 struct Broken;
 
