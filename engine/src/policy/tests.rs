@@ -102,7 +102,7 @@ fn the_policies_for_a_kind_of_request_are_those_whose_scope_can_match() {
     assert_eq!(ids, ["installer-uses-devices-before-hand-over", "installer-uses-devices-with-grant"]);
     let other = with(r#"@id("one") permit (principal, action, resource);"#).unwrap();
     let none = Policies::none().unwrap();
-    let count = |policies: &Policies, kind| policies.matching(kind).unwrap().policies().count();
+    let count = |policies: &Policies, kind: &RequestEnv| policies.matching(kind).unwrap().policies().count();
     for kind in policies.schema().request_envs() {
         assert_eq!(count(&other, &kind), count(&policies, &kind) + 1, "{kind:?}");
         assert_eq!(count(&none, &kind), 0, "{kind:?}");
