@@ -109,6 +109,23 @@ fn the_policies_for_a_kind_of_request_are_those_whose_scope_can_match() {
     }
 }
 
+#[test]
+fn a_reason_is_called_as_it_is_written() {
+    for reason in [
+        DenyReason::NoGrant,
+        DenyReason::GrantEnded,
+        DenyReason::Forbidden,
+        DenyReason::UnknownPrincipal,
+        DenyReason::UnknownResource,
+        DenyReason::UnknownAction,
+        DenyReason::PolicyError,
+        DenyReason::Stale,
+        DenyReason::NotPermitted,
+    ] {
+        assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
+    }
+}
+
 /// Knows facts that are none.
 struct Broken;
 
