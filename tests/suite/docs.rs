@@ -76,6 +76,13 @@ fn the_page_of_commands_names_every_command_code_and_reason() {
     assert!(missing.is_empty(), "docs/commands.md does not name {missing:?}");
 }
 
+#[test]
+fn the_page_of_verification_counts_the_answers_of_the_machines() {
+    let page = std::fs::read_to_string(repository("docs/verification.md")).unwrap();
+    let answers: usize = tables().iter().map(|table| table.rows.len()).sum();
+    assert!(page.contains(&format!("{answers} answers")), "there are {answers}");
+}
+
 /// The claims that are proved stand on the page with their names and their words.
 #[test]
 fn the_page_of_verification_names_every_claim() {
