@@ -66,6 +66,16 @@ fn an_allow_that_rests_on_the_time_itself_is_not_to_be_kept() {
     .unwrap();
     assert_eq!(ask(&night, OLGA, "2026-01-01T12:00:00Z").valid_until, None);
     assert_eq!(ask(&night, OLGA, "2026-01-01T23:00:00Z").valid_until, Some(time("2026-01-01T23:00:00Z")));
+    for when in
+        [r#"context.now < datetime("2026-06-01")"#, r#"{"at": context.now}.at < datetime("2026-06-01")"#]
+    {
+        let spring = with(&format!(
+            r#"@id("spring") permit (principal is EndUser, action == Action::"liveView", resource) when {{ {when} }};"#,
+        ));
+        let answer = ask(&spring.unwrap(), OLGA, "2026-01-01T12:00:00Z");
+        assert!(answer.determining_policies.contains(&"spring".to_owned()), "{when}");
+        assert_eq!(answer.valid_until, Some(time("2026-01-01T12:00:00Z")), "{when}");
+    }
     let lunch = with(
         r#"@id("lunch") forbid (principal, action, resource)
         when { context.now.toTime() == duration("12h") };"#,
@@ -124,6 +134,23 @@ fn a_reason_is_called_as_it_is_written() {
     ] {
         assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
     }
+}
+
+#[test]
+fn a_policy_that_looks_at_the_whole_context_sees_all_of_it() {
+    let noon = with(
+        r#"@id("noon") permit (principal is EndUser, action == Action::"disableService", resource)
+        when { context == {now: datetime("2026-01-01T12:00:00Z")} };
+        @id("others") forbid (principal is EndUser, action == Action::"disableService", resource)
+        when { resource has owner && resource.owner != principal };"#,
+    )
+    .unwrap();
+    let request =
+        AccessRequest::new(OLGA.parse().unwrap(), "disableService", r#"Site::"villa""#.parse().unwrap());
+    let at = |text| noon.evaluate(&villa(), 1, &request, time(text)).unwrap();
+    assert_eq!(at("2026-01-01T12:00:00Z").determining_policies, ["noon"]);
+    assert_eq!(at("2026-01-01T12:00:00Z").valid_until, Some(time("2026-01-01T12:00:00Z")));
+    assert!(!at("2026-01-01T12:00:01Z").is_allowed());
 }
 
 /// Knows facts that are none.
