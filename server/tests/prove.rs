@@ -183,6 +183,19 @@ fn a_claim_that_does_not_fit_the_schema_is_not_said_to_hold() -> Result<(), Fail
     expect(told.contains("error[proof_inapplicable]") && told.contains("liveView"), &proved, "the message")
 }
 
+/// What does not fit is the claim: whoever reads it need not look through their own policies.
+fn a_claim_about_facts_that_the_schema_does_not_have_says_which() -> Result<(), Failed> {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = fs::read_to_string(root().join("policies/schema.cedarschema")).unwrap();
+    let renamed = schema.replace("  kind: String, ", "  sort: String, ");
+    fs::write(folder.path().join("schema.cedarschema"), renamed).unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let proved = consentry(&["policy", "prove", "--policies", folder, "--only", "service"]);
+    expect(proved.status.code() == Some(2), &proved, "the exit status")?;
+    let told = String::from_utf8_lossy(&proved.stderr);
+    expect(told.contains("error[proof_inapplicable]") && told.contains("`kind`"), &proved, "the message")
+}
+
 /// These need no solver.
 fn without_a_solver_nothing_is_said_to_hold() -> Result<(), Failed> {
     let empty = tempfile::tempdir().unwrap();
@@ -224,6 +237,10 @@ fn main() {
     trials.push(Trial::test(
         "a_claim_that_does_not_fit_the_schema_is_not_said_to_hold",
         a_claim_that_does_not_fit_the_schema_is_not_said_to_hold,
+    ));
+    trials.push(Trial::test(
+        "a_claim_about_facts_that_the_schema_does_not_have_says_which",
+        a_claim_about_facts_that_the_schema_does_not_have_says_which,
     ));
     trials.push(Trial::test(
         "what_is_allowed_is_told_from_what_runs_into_an_error",
