@@ -13,7 +13,23 @@ use crate::counterexample::{Parts, uid_of};
 pub(crate) enum Naming {
     All,
     ButTimes,
+    /// Nor other texts than ids: roles, contacts, permissions.
+    ButTexts,
+    Ids,
     Nothing,
+}
+
+impl Naming {
+    /// Most of it first.
+    pub(crate) const EACH: [Self; 5] = [Self::All, Self::ButTimes, Self::ButTexts, Self::Ids, Self::Nothing];
+
+    fn times(self) -> bool {
+        matches!(self, Self::All | Self::ButTexts)
+    }
+
+    fn texts(self) -> bool {
+        matches!(self, Self::All | Self::ButTimes)
+    }
 }
 
 /// Noon of 2026-03-01, at which the cases take place, and an hour, in milliseconds.
@@ -115,7 +131,7 @@ impl<'w> Cast<'w> {
                     };
                 }
                 if let Some(time) = time_of(value) {
-                    let told = self.times.get(&time).filter(|_| self.naming == Naming::All);
+                    let told = self.times.get(&time).filter(|_| self.naming.times());
                     return told.map_or_else(|| value.clone(), |told| Value::String(told.to_string()));
                 }
                 let told: Map<String, Value> =
@@ -129,11 +145,11 @@ impl<'w> Cast<'w> {
     /// Not so a permission that does not exist and that nobody asks about.
     fn says_something(&self, attribute: &str, value: &Value) -> bool {
         let permission = ["permissions", "grants"].contains(&attribute);
-        !permission || value.as_str().is_none_or(|text| self.words.contains(text))
+        !permission || !self.naming.texts() || value.as_str().is_none_or(|text| self.words.contains(text))
     }
 
     fn text(&mut self, attribute: &str, text: &str) -> String {
-        if self.words.contains(text) {
+        if self.words.contains(text) || !self.naming.texts() {
             return text.to_owned();
         }
         match attribute {

@@ -60,7 +60,7 @@ impl Counterexample {
     ) -> Option<Self> {
         let parts = Parts::read(found)?;
         let words = words(matching).into_iter().chain(bound.into_iter().flat_map(words)).collect();
-        let told = [Naming::All, Naming::ButTimes, Naming::Nothing].into_iter().find_map(|naming| {
+        let told = Naming::EACH.into_iter().find_map(|naming| {
             let parts = Cast::new(&words, naming).tell(&parts);
             let replayed = parts.replay(matching, bound, schema)?;
             Some((parts, replayed))
@@ -149,8 +149,9 @@ impl Parts {
     }
 }
 
-fn cedar((entity_type, id): &(String, String)) -> String {
-    format!("{entity_type}::{id:?}")
+/// As Cedar writes it. Not as Rust does: it leaves quotes of one kind as they are, and Cedar reads no other form.
+pub(crate) fn cedar((entity_type, id): &(String, String)) -> String {
+    format!("{entity_type}::\"{}\"", id.escape_debug())
 }
 
 fn uid((entity_type, id): &(String, String)) -> Option<EntityUid> {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use consentry::domain::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::cast::time_of;
-use crate::counterexample::uid_of;
+use crate::counterexample::{cedar, uid_of};
 
 /// What may be missing, and is worth saying then.
 const MAY_BE_MISSING: &[(&str, &str)] = &[
@@ -28,13 +29,13 @@ pub(crate) fn list(
     let looked_at = |name: &String| words.contains(name);
     let mut facts = Vec::new();
     for entity in entities {
-        let Some((entity_type, id)) = entity.get("uid").and_then(uid_of) else { continue };
+        let Some(uid) = entity.get("uid").and_then(uid_of) else { continue };
         let attributes = entity.get("attrs").and_then(Value::as_object);
-        let mut said = fields(&entity_type, attributes, looked_at);
+        let mut said = fields(&uid.0, attributes, looked_at);
         let parents = entity.get("parents").and_then(Value::as_array);
         said.extend(parents.into_iter().flatten().map(|parent| format!("in {}", told(parent))));
         if !said.is_empty() {
-            facts.push((format!("{entity_type}::{id:?}"), said.join(", ")));
+            facts.push((cedar(&uid), said.join(", ")));
         }
     }
     let said = fields(action, context.as_object(), |name| name == "now" || looked_at(name));
@@ -59,11 +60,17 @@ fn fields(
 }
 
 fn told(value: &Value) -> String {
-    if let Some((entity_type, id)) = uid_of(value) {
-        return format!("{entity_type}::{id:?}");
+    if let Some(uid) = uid_of(value) {
+        return cedar(&uid);
     }
     if let Some(time) = time_of(value) {
-        return format!("{time} ms after 1970");
+        let moment = Timestamp::from_millis(time);
+        // What the solver thinks of may lie beyond the calendar.
+        return if moment.millis() == time {
+            format!("\"{moment}\"")
+        } else {
+            format!("{time} ms after 1970")
+        };
     }
     match value {
         Value::Array(values) => format!("[{}]", values.iter().map(told).collect::<Vec<_>>().join(", ")),

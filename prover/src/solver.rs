@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cedar_policy::{PolicySet, RequestEnv, Schema};
+use cedar_policy::{PolicySet, RequestEnv, Schema, ValidationMode, Validator};
 use cedar_policy_symcc::solver::LocalSolver;
 use cedar_policy_symcc::{CedarSymCompiler, CompiledPolicy, CompiledPolicySet, Env, err};
 use consentry::policy::Policies;
@@ -71,6 +71,7 @@ impl Prover {
         match proof.bound()? {
             Some(bound) => {
                 let kinds = kinds_within(proof, &bound, policies.schema())?;
+                fits(proof, &bound, &kinds, policies.schema())?;
                 self.within(&bound, &kinds, policies)
             }
             None => self.no_errors(policies),
@@ -157,6 +158,20 @@ fn kinds_within(proof: &Proof, bound: &Bound, schema: &Schema) -> Result<Vec<Req
     let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
     let message = format!("nobody can do {missing} in it");
     Err(ProveError::Inapplicable { proof: proof.name, message })
+}
+
+/// Whether the claim speaks of nothing that the schema does not have. Only where it cannot be understood: it may name
+/// somebody whom the schema does not know.
+fn fits(proof: &Proof, bound: &Bound, kinds: &[RequestEnv], schema: &Schema) -> Result<(), ProveError> {
+    let compile =
+        |kind| CompiledPolicySet::compile(&bound.policies, kind, schema).map_err(|error| chain(&error));
+    let Some(error) = kinds.iter().find_map(|kind| compile(kind).err()) else { return Ok(()) };
+    let validated = Validator::new(schema.clone()).validate(&bound.policies, ValidationMode::Strict);
+    let why = validated.validation_errors().next().map_or(error, ToString::to_string);
+    Err(ProveError::Inapplicable {
+        proof: proof.name,
+        message: format!("the claim cannot be read with it: {why}"),
+    })
 }
 
 /// The executable that `CVC5` names, or else `cvc5`; in the folders of `PATH`, unless it is a whole path.

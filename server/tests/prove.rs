@@ -80,8 +80,8 @@ fn by_type(name: &str) -> String {
     format!("{entity_type}::\"{name}\"")
 }
 
-/// The policies of a folder with this case as their only one.
-fn with_case(policies: &Path, case: &Value) -> tempfile::TempDir {
+/// A folder with the same policies, and no cases.
+fn copy_of(policies: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(policies).unwrap() {
         let path = entry.unwrap().path();
@@ -89,6 +89,12 @@ fn with_case(policies: &Path, case: &Value) -> tempfile::TempDir {
             fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
         }
     }
+    copy
+}
+
+/// The policies of a folder with this case as their only one.
+fn with_case(policies: &Path, case: &Value) -> tempfile::TempDir {
+    let copy = copy_of(policies);
     let cases = copy.path().join("cases");
     fs::create_dir(&cases).unwrap();
     fs::copy(root().join("policies/cases/cast.json"), cases.join("cast.json")).unwrap();
@@ -116,6 +122,55 @@ fn one_refuted_claim_among_others_is_enough() -> Result<(), Failed> {
     expect(lines(&proved).len() == claims().len() && refuted.len() == 1, &proved, "what is refuted")
 }
 
+/// The shipped policies with one more file, for what is told when a claim is refuted.
+fn with_policy(text: &str) -> tempfile::TempDir {
+    let copy = copy_of(&root().join("policies"));
+    fs::write(copy.path().join("more.cedar"), text).unwrap();
+    copy
+}
+
+/// A claim that something is not allowed is not refuted by an error, whatever else fails.
+fn what_is_allowed_is_told_from_what_runs_into_an_error() -> Result<(), Failed> {
+    let policies = with_policy(
+        r#"@id("broken") forbid (principal is Installer, action == Action::"liveView", resource)
+        when { 9223372036854775807 + 1 == 0 };
+        @id("too-much") permit (principal is Installer, action == Action::"liveView", resource);"#,
+    );
+    let folder = policies.path().to_str().unwrap();
+    let told = consentry(&["policy", "prove", "--policies", folder, "--only", "installer-needs-grant"]);
+    let text = String::from_utf8_lossy(&told.stdout);
+    expect(text.contains("would be allowed by too-much, were it not for an error"), &told, "by whom")
+}
+
+/// A case is read as it was written, whatever the names in it are.
+fn a_name_with_a_quote_is_told_as_cedar_reads_it() -> Result<(), Failed> {
+    let policies = with_policy(
+        r#"@id("too-much") permit (principal == EndUser::"o'brien \"b\"", action == Action::"liveView", resource);"#,
+    );
+    let folder = policies.path().to_str().unwrap();
+    let refuted = consentry(&["policy", "prove", "--json", "--policies", folder, "--only", "access"]);
+    expect(refuted.status.code() == Some(1), &refuted, "it is not refuted")?;
+    let copy = with_case(policies.path(), &lines(&refuted)[0]["counterexample"]["case"]);
+    let tested = consentry(&["policy", "test", "--policies", copy.path().to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&tested.stdout);
+    expect(text.contains("got allow by too-much"), &tested, "the case is not asked")
+}
+
+/// A text that must not be the cast's costs nobody their name.
+fn a_text_that_policies_rule_out_is_told_with_the_cast() -> Result<(), Failed> {
+    let policies = with_policy(
+        r#"@id("too-much") permit (principal is Installer, action == Action::"disableService", resource)
+        when { resource.kind != "normal" && resource has owner && resource.disableServiceAccepted }
+        when { principal.role like "boss*" && principal.company == resource.company }
+        when { context.now < datetime("1969-01-01") };"#,
+    );
+    let folder = policies.path().to_str().unwrap();
+    let told = consentry(&["policy", "prove", "--policies", folder, "--only", "service"]);
+    let text = String::from_utf8_lossy(&told.stdout);
+    expect(text.contains(r#"Installer::"ivan" disableService Site::"villa""#), &told, "the names")?;
+    expect(!text.contains("ms after 1970"), &told, "the moment")
+}
+
 /// A schema in which nobody can look through a camera leaves nothing to be claimed about that.
 fn a_claim_that_does_not_fit_the_schema_is_not_said_to_hold() -> Result<(), Failed> {
     let folder = tempfile::tempdir().unwrap();
@@ -126,6 +181,19 @@ fn a_claim_that_does_not_fit_the_schema_is_not_said_to_hold() -> Result<(), Fail
     expect(proved.status.code() == Some(2), &proved, "the exit status")?;
     let told = String::from_utf8_lossy(&proved.stderr);
     expect(told.contains("error[proof_inapplicable]") && told.contains("liveView"), &proved, "the message")
+}
+
+/// What does not fit is the claim: whoever reads it need not look through their own policies.
+fn a_claim_about_facts_that_the_schema_does_not_have_says_which() -> Result<(), Failed> {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = fs::read_to_string(root().join("policies/schema.cedarschema")).unwrap();
+    let renamed = schema.replace("  kind: String, ", "  sort: String, ");
+    fs::write(folder.path().join("schema.cedarschema"), renamed).unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let proved = consentry(&["policy", "prove", "--policies", folder, "--only", "service"]);
+    expect(proved.status.code() == Some(2), &proved, "the exit status")?;
+    let told = String::from_utf8_lossy(&proved.stderr);
+    expect(told.contains("error[proof_inapplicable]") && told.contains("`kind`"), &proved, "the message")
 }
 
 /// These need no solver.
@@ -169,6 +237,22 @@ fn main() {
     trials.push(Trial::test(
         "a_claim_that_does_not_fit_the_schema_is_not_said_to_hold",
         a_claim_that_does_not_fit_the_schema_is_not_said_to_hold,
+    ));
+    trials.push(Trial::test(
+        "a_claim_about_facts_that_the_schema_does_not_have_says_which",
+        a_claim_about_facts_that_the_schema_does_not_have_says_which,
+    ));
+    trials.push(Trial::test(
+        "what_is_allowed_is_told_from_what_runs_into_an_error",
+        what_is_allowed_is_told_from_what_runs_into_an_error,
+    ));
+    trials.push(Trial::test(
+        "a_name_with_a_quote_is_told_as_cedar_reads_it",
+        a_name_with_a_quote_is_told_as_cedar_reads_it,
+    ));
+    trials.push(Trial::test(
+        "a_text_that_policies_rule_out_is_told_with_the_cast",
+        a_text_that_policies_rule_out_is_told_with_the_cast,
     ));
     if no_solver {
         let skip = |trial: Trial| trial.with_kind("skipped: no solver").with_ignored_flag(true);

@@ -284,6 +284,17 @@ fn what_another_engine_records_meanwhile_makes_no_history_that_cannot_be_read() 
     assert_eq!(world.opened_again().state(DAY, "invite", "i-1"), state);
 }
 
+/// What another engine was told before is known to whoever is shown something as over by time alone.
+#[test]
+fn what_another_engine_accepted_is_not_shown_as_expired() {
+    let world = World::new();
+    world.must(0, ADA, invite_olga("i-1", "villa", &[permission("liveView", &["cam-7"], "1h")]));
+    let other = world.opened_again();
+    world.must(DAY - 1, OLGA, json!({"acceptInvite": {"invite": "i-1"}}));
+    assert_eq!(other.state(DAY, "invite", "i-1"), "accepted");
+    assert_eq!(other.show(DAY, "site", "villa")["owner"], json!(OLGA));
+}
+
 #[test]
 fn policies_change_between_two_answers_and_never_within_one() {
     use consentry::Policies;

@@ -106,7 +106,7 @@ pub(super) struct Sent {
 enum Came {
     Answer(Arc<Outcome>, Option<Effect>),
     Swept(usize),
-    /// The revision to which what was decided before leads.
+    /// The revision to which what was decided before leads, here or by another engine.
     Looked(Revision),
 }
 
@@ -239,7 +239,8 @@ impl Engine {
     }
 
     /// Waits until readers see everything that was decided before `now` and became durable. From then on
-    /// nothing is decided at an earlier moment.
+    /// nothing is decided at an earlier moment. Of another engine on this ledger that holds for what is durable by
+    /// now: what it is writing is not waited for.
     ///
     /// # Errors
     /// When the ledger fails.
@@ -435,7 +436,11 @@ impl Work for Engine {
         match task {
             Task::Command(order) => self.decide_command(&mut tip, order, at),
             Task::Sweep => self.decide_sweep(&mut tip, at),
-            Task::Look => Ok(Sent { commit: None, came: Came::Looked(tip.directory.revision()) }),
+            Task::Look => {
+                // Another engine may have made durable what nothing was decided on here yet.
+                let durable = self.inner.ledger.head()?.revision;
+                Ok(Sent { commit: None, came: Came::Looked(tip.directory.revision().max(durable)) })
+            }
         }
     }
 

@@ -78,10 +78,11 @@ fn refute(proof: &Proof, found: &Counterexample, output: &mut Output) -> Result<
     output.line(&format!("{word}  {name}\n         {claim}"))?;
     let Counterexample { principal, action, resource, .. } = found;
     let asked = format!("{principal} {action} {resource}");
-    let what = if found.errors.is_empty() {
-        format!("but {asked} is allowed by {}, where", found.allowed_by.join(", "))
-    } else {
-        format!("but {asked} runs into an error, where")
+    let by = found.allowed_by.join(", ");
+    let what = match (found.allowed_by.is_empty(), found.errors.is_empty()) {
+        (true, _) => format!("but {asked} runs into an error, where"),
+        (false, true) => format!("but {asked} is allowed by {by}, where"),
+        (false, false) => format!("but {asked} would be allowed by {by}, were it not for an error, where"),
     };
     output.line(&format!("         {what}"))?;
     for (of, fact) in found.facts() {
