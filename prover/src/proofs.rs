@@ -40,7 +40,7 @@ macro_rules! within {
     };
 }
 
-static PROOFS: [Proof; 8] = within!(
+static PROOFS: [Proof; 11] = within!(
     "installer-needs-grant",
     "ended-grant-gives-nothing",
     "access-is-for-owner-and-company",
@@ -48,6 +48,9 @@ static PROOFS: [Proof; 8] = within!(
     "only-owner-answers",
     "only-owner-gives-and-takes-back",
     "nobody-answers-themselves",
+    "owned-site-keeps-its-devices",
+    "installers-act-for-own-company",
+    "only-operator-registers",
 );
 
 /// All of them.
