@@ -224,7 +224,8 @@ impl Engine {
     }
 
     /// Where a thing stands. `None`: there is no such thing. What is shown as over stays over: where time alone
-    /// says so, this waits for what was decided before that time and is being written.
+    /// says so, this waits for what was decided before that time and is being written. (What another engine on the same
+    /// ledger is writing at that moment is not waited for.)
     ///
     /// # Errors
     /// When the ledger fails.
@@ -252,13 +253,20 @@ impl Engine {
     /// When the ledger fails.
     pub fn list_grants(&self, filter: &GrantFilter, now: Timestamp) -> Result<Vec<GrantLine>, EngineError> {
         let now = self.latch(now);
-        let look = |now| crate::view::list_grants(&self.inner.published.load(), filter, now);
-        let lines = look(now);
-        if lines == look(Timestamp::MIN) {
-            return Ok(lines);
+        let look = |directory: &Directory| crate::view::list_grants(directory, filter, now);
+        let directory = self.inner.published.load_full();
+        let lines = look(&directory);
+        let by_time_alone = |line: &GrantLine| {
+            let ended = crate::lifecycle::grant::GrantState::Ended.name();
+            let grant = directory.grant(line.grant.as_str());
+            line.state == ended && grant.is_some_and(|grant| grant.state.name() != ended)
+        };
+        // A grant does not come back: what is left out because it is over stays out.
+        if lines.iter().any(by_time_alone) {
+            self.settled(now)?;
+            return Ok(look(&self.inner.published.load()));
         }
-        self.settled(now)?;
-        Ok(look(now))
+        Ok(lines)
     }
 
     /// The directory at this moment: a value that stands still.

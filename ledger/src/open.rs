@@ -187,7 +187,10 @@ fn write_again(path: &Path) -> io::Result<()> {
     let mut at = 0;
     loop {
         file.seek(SeekFrom::Start(at))?;
-        let count = file.read(&mut bytes)?;
+        let count = match file.read(&mut bytes) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read?,
+        };
         let Some(read) = bytes.get(..count).filter(|read| !read.is_empty()) else { break };
         file.seek(SeekFrom::Start(at))?;
         file.write_all(read)?;

@@ -180,7 +180,10 @@ fn a_claim_that_does_not_fit_the_schema_is_not_said_to_hold() -> Result<(), Fail
     let proved = consentry(&["policy", "prove", "--policies", folder.path().to_str().unwrap()]);
     expect(proved.status.code() == Some(2), &proved, "the exit status")?;
     let told = String::from_utf8_lossy(&proved.stderr);
-    expect(told.contains("error[proof_inapplicable]") && told.contains("liveView"), &proved, "the message")
+    expect(told.contains("error[proof_inapplicable]") && told.contains("liveView"), &proved, "the message")?;
+    let said = String::from_utf8_lossy(&proved.stdout);
+    expect(said.contains("unknown  installer-needs-grant"), &proved, "what is not known")?;
+    expect(said.contains("holds    only-owner-answers"), &proved, "what is known nevertheless")
 }
 
 /// What does not fit is the claim: whoever reads it need not look through their own policies.

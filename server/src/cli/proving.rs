@@ -1,7 +1,7 @@
 //! `consentry policy prove`.
 
 use consentry::policy::Policies;
-use consentry_prover::{Counterexample, Proof, Prover, Verdict, proofs};
+use consentry_prover::{Counterexample, Proof, ProveError, Prover, Verdict, proofs};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,7 +12,8 @@ use super::{Ended, Failure};
 struct Proven<'a> {
     proof: &'a str,
     claim: &'a str,
-    holds: bool,
+    /// `null`: it cannot be asked in this schema.
+    holds: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     questions: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,22 +35,39 @@ pub(super) fn prove(policies: &Policies, only: Option<&str>, output: &mut Output
         return Err(Failure::Malformed(format!("no claim has that in its name; there are {names}")));
     }
     let mut prover = Prover::start()?;
-    let mut refuted = 0_usize;
+    let (mut refuted, mut unasked) = (0_usize, Vec::new());
     for proof in &chosen {
-        match prover.prove(proof, policies)? {
-            Verdict::Proved(questions) => held(proof, questions, output)?,
-            Verdict::Refuted(counterexample) => {
+        match prover.prove(proof, policies) {
+            Ok(Verdict::Proved(questions)) => held(proof, questions, output)?,
+            Ok(Verdict::Refuted(counterexample)) => {
                 refuted += 1;
                 refute(proof, &counterexample, output)?;
             }
+            Err(error @ ProveError::Inapplicable { .. }) => {
+                leave(proof, &error, output)?;
+                unasked.push(error);
+            }
+            Err(error) => return Err(error.into()),
         }
         // One may take a while: whoever waits sees how far it is.
         output.flush()?;
     }
-    let holding = chosen.len() - refuted;
+    let holding = chosen.len() - refuted - unasked.len();
     let verb = if holding == 1 { "claim holds" } else { "claims hold" };
     output.line(&format!("{holding} {verb}, {refuted} refuted"))?;
-    Ok(if refuted == 0 { Ended::Yes } else { Ended::No })
+    match unasked.into_iter().next() {
+        _ if refuted > 0 => Ok(Ended::No),
+        Some(error) => Err(error.into()),
+        None => Ok(Ended::Yes),
+    }
+}
+
+fn leave(proof: &Proof, error: &ProveError, output: &mut Output) -> Result<(), Failure> {
+    let (name, claim) = (proof.name, proof.claim());
+    output.object(&Proven { proof: name, claim, holds: None, questions: None, counterexample: None })?;
+    let word = output.paint(Colour::Yellow, "unknown");
+    output.line(&format!("{word}  {name}\n         {claim}\n         but {error}"))?;
+    Ok(())
 }
 
 fn held(proof: &Proof, questions: usize, output: &mut Output) -> Result<(), Failure> {
@@ -57,7 +75,7 @@ fn held(proof: &Proof, questions: usize, output: &mut Output) -> Result<(), Fail
     output.object(&Proven {
         proof: name,
         claim,
-        holds: true,
+        holds: Some(true),
         questions: Some(questions),
         counterexample: None,
     })?;
@@ -73,7 +91,7 @@ fn refute(proof: &Proof, found: &Counterexample, output: &mut Output) -> Result<
         errors: found.errors.clone(),
         case: found.case(claim),
     });
-    output.object(&Proven { proof: name, claim, holds: false, questions: None, counterexample })?;
+    output.object(&Proven { proof: name, claim, holds: Some(false), questions: None, counterexample })?;
     let word = output.paint(Colour::Red, "REFUTED");
     output.line(&format!("{word}  {name}\n         {claim}"))?;
     let Counterexample { principal, action, resource, .. } = found;
