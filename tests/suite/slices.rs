@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::Entities;
 use consentry::policy::{EntitySource as _, Hints, Policies};
 use consentry::{Directory, Timestamp, Uid};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::world::{ADA, OLGA, World, apply, grant, open_ticket, permission};
 
 /// How many dereferences a policy may chain; loading refuses more.
 const LEVEL: usize = 2;
@@ -58,5 +60,34 @@ fn names_in(value: &Value, names: &mut BTreeSet<String>) {
         },
         Value::Array(values) => values.iter().for_each(|value| names_in(value, names)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn a_check_tells_what_is_there_from_what_is_not_whatever_its_kind() {
+    let world = World::handed_over();
+    world.must(0, OLGA, grant("g-1", "liveView", "permanent"));
+    world.must(0, ADA, apply("a-1", &[permission("playback", &["cam-7"], "1h")]));
+    world.must(0, ADA, open_ticket("t-1"));
+    for (kind, id) in [
+        ("Company", "acme"),
+        ("EndUser", "paul"),
+        ("Installer", "ivan"),
+        ("Site", "villa"),
+        ("Device", "cam-7"),
+        ("Invite", "to-villa"),
+        ("PermissionApplication", "a-1"),
+        ("ResetTicket", "t-1"),
+        ("Grant", "g-1"),
+    ] {
+        let reason = |id: &str| {
+            let resource = format!("{kind}::\"{id}\"");
+            world.check(0, OLGA, "disableService", &resource)["reason"].clone()
+        };
+        assert_eq!(
+            (reason(id), reason("nothing")),
+            (json!("not_permitted"), json!("unknown_resource")),
+            "{kind}"
+        );
     }
 }
