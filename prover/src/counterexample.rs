@@ -85,7 +85,7 @@ impl Counterexample {
             "name": name,
             "request": {
                 "principal": self.principal,
-                "action": format!("Action::{:?}", self.action),
+                "action": cedar(&("Action".to_owned(), self.action.clone())),
                 "resource": self.resource,
                 "context": self.context,
             },

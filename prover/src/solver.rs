@@ -71,32 +71,31 @@ impl Prover {
         match proof.bound()? {
             Some(bound) => {
                 let kinds = kinds_within(proof, &bound, policies.schema())?;
-                fits(proof, &bound, &kinds, policies.schema())?;
-                self.within(&bound, &kinds, policies)
+                let most = compile(proof, &bound, &kinds, policies.schema())?;
+                self.within(&bound, kinds.iter().zip(&most), policies)
             }
             None => self.no_errors(policies),
         }
         .map_err(undecided)
     }
 
-    fn within(
+    /// Each kind of request with what the bound comes to for it.
+    fn within<'k>(
         &mut self,
         bound: &Bound,
-        kinds: &[RequestEnv],
+        kinds: impl ExactSizeIterator<Item = (&'k RequestEnv, &'k CompiledPolicySet)>,
         policies: &Policies,
     ) -> Result<Verdict, String> {
-        let schema = policies.schema();
-        for kind in kinds {
+        let (schema, questions) = (policies.schema(), kinds.len());
+        for (kind, most) in kinds {
             let matching = matching(policies, kind)?;
             let ours = CompiledPolicySet::compile(matching, kind, schema).map_err(|error| chain(&error))?;
-            let most =
-                CompiledPolicySet::compile(&bound.policies, kind, schema).map_err(|error| chain(&error))?;
-            let found = self.compiler.check_implies_with_counterexample_opt(&ours, &most);
+            let found = self.compiler.check_implies_with_counterexample_opt(&ours, most);
             if let Some(found) = wait(&self.runtime, found)? {
                 return refuted(&found, matching, Some(&bound.policies), schema);
             }
         }
-        Ok(Verdict::Proved(kinds.len()))
+        Ok(Verdict::Proved(questions))
     }
 
     fn no_errors(&mut self, policies: &Policies) -> Result<Verdict, String> {
@@ -160,17 +159,21 @@ fn kinds_within(proof: &Proof, bound: &Bound, schema: &Schema) -> Result<Vec<Req
     Err(ProveError::Inapplicable { proof: proof.name, message })
 }
 
-/// Whether the claim speaks of nothing that the schema does not have. Only where it cannot be understood: it may name
-/// somebody whom the schema does not know.
-fn fits(proof: &Proof, bound: &Bound, kinds: &[RequestEnv], schema: &Schema) -> Result<(), ProveError> {
+/// What the bound comes to for each kind. Where it cannot be understood, the claim speaks of something that the schema
+/// does not have; it may name somebody whom the schema does not know.
+fn compile(
+    proof: &Proof,
+    bound: &Bound,
+    kinds: &[RequestEnv],
+    schema: &Schema,
+) -> Result<Vec<CompiledPolicySet>, ProveError> {
     let compile =
         |kind| CompiledPolicySet::compile(&bound.policies, kind, schema).map_err(|error| chain(&error));
-    let Some(error) = kinds.iter().find_map(|kind| compile(kind).err()) else { return Ok(()) };
-    let validated = Validator::new(schema.clone()).validate(&bound.policies, ValidationMode::Strict);
-    let why = validated.validation_errors().next().map_or(error, ToString::to_string);
-    Err(ProveError::Inapplicable {
-        proof: proof.name,
-        message: format!("the claim cannot be read with it: {why}"),
+    kinds.iter().map(compile).collect::<Result<_, _>>().map_err(|error| {
+        let validated = Validator::new(schema.clone()).validate(&bound.policies, ValidationMode::Strict);
+        let why = validated.validation_errors().next().map_or(error, ToString::to_string);
+        let message = format!("the claim cannot be read with it: {why}");
+        ProveError::Inapplicable { proof: proof.name, message }
     })
 }
 
