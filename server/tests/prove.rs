@@ -224,6 +224,13 @@ fn a_solver_that_is_none_is_told_from_a_proof() -> Result<(), Failed> {
     expect(told.starts_with("error[proof_undecided]"), &proved, "the message")
 }
 
+/// Each under its own name.
+macro_rules! trials {
+    ($($test:ident),* $(,)?) => {
+        [$(Trial::test(stringify!($test), $test)),*]
+    };
+}
+
 fn main() {
     let arguments = Arguments::from_args();
     let no_solver = consentry_prover::Prover::start().is_err();
@@ -233,42 +240,22 @@ fn main() {
         trials
             .push(Trial::test(format!("{claim}::is_refuted_where_it_is_broken"), move || is_refuted(claim)));
     }
-    trials.push(Trial::test(
-        "one_refuted_claim_among_others_is_enough",
+    trials.extend(trials![
         one_refuted_claim_among_others_is_enough,
-    ));
-    trials.push(Trial::test(
-        "a_claim_that_does_not_fit_the_schema_is_not_said_to_hold",
         a_claim_that_does_not_fit_the_schema_is_not_said_to_hold,
-    ));
-    trials.push(Trial::test(
-        "a_claim_about_facts_that_the_schema_does_not_have_says_which",
         a_claim_about_facts_that_the_schema_does_not_have_says_which,
-    ));
-    trials.push(Trial::test(
-        "what_is_allowed_is_told_from_what_runs_into_an_error",
         what_is_allowed_is_told_from_what_runs_into_an_error,
-    ));
-    trials.push(Trial::test(
-        "a_name_with_a_quote_is_told_as_cedar_reads_it",
         a_name_with_a_quote_is_told_as_cedar_reads_it,
-    ));
-    trials.push(Trial::test(
-        "a_text_that_policies_rule_out_is_told_with_the_cast",
         a_text_that_policies_rule_out_is_told_with_the_cast,
-    ));
+    ]);
     if no_solver {
         let skip = |trial: Trial| trial.with_kind("skipped: no solver").with_ignored_flag(true);
         trials = trials.into_iter().map(skip).collect();
     }
-    trials.push(Trial::test("every_folder_breaks_a_claim", every_folder_breaks_a_claim));
-    trials.push(Trial::test(
-        "without_a_solver_nothing_is_said_to_hold",
+    trials.extend(trials![
+        every_folder_breaks_a_claim,
         without_a_solver_nothing_is_said_to_hold,
-    ));
-    trials.push(Trial::test(
-        "a_solver_that_is_none_is_told_from_a_proof",
         a_solver_that_is_none_is_told_from_a_proof,
-    ));
+    ]);
     libtest_mimic::run(&arguments, trials).exit();
 }
