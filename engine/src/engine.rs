@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::decide::{Effect, Lifetimes};
 use crate::directory::{Directory, IllegalEvent, Revision};
-use crate::domain::{CommandId, Duration, TicketId, Timestamp};
+use crate::domain::{CommandId, Duration, TicketId, Timestamp, Uid};
 use crate::ledger::{AuditEntry, Ledger, LedgerError, Outcome, Record};
 use crate::policy::{AccessRequest, Evaluation, Policies, PolicyErrors, RequestError};
 use crate::refusal::Refusal;
@@ -221,6 +221,20 @@ impl Engine {
         let now = self.latch(now);
         let directory = self.inner.published.load();
         self.inner.policies.load().evaluate(&**directory, directory.revision(), request, now)
+    }
+
+    /// What `principal` may do to `resource`, and until when, sorted by action: all of it on one revision. One check for
+    /// each action that the schema has for the two.
+    #[must_use]
+    pub fn permitted(
+        &self,
+        principal: &Uid,
+        resource: &Uid,
+        now: Timestamp,
+    ) -> Vec<(String, Option<Timestamp>)> {
+        let now = self.latch(now);
+        let directory = self.inner.published.load();
+        self.inner.policies.load().permitted(&**directory, directory.revision(), principal, resource, now)
     }
 
     /// Where a thing stands. `None`: there is no such thing. What is shown as over stays over: where time alone

@@ -33,6 +33,12 @@ impl Uid {
         Self { type_name: type_name.into(), id: id.into() }
     }
 
+    /// As [`Uid::new`], of texts that are at hand.
+    #[must_use]
+    pub fn from_parts(type_name: String, id: String) -> Self {
+        Self { type_name: type_name.into(), id: id.into() }
+    }
+
     /// The entity's type.
     #[must_use]
     pub fn type_name(&self) -> &str {

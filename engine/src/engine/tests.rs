@@ -63,6 +63,39 @@ fn a_command_that_was_answered_is_known_to_the_next_check() {
 }
 
 #[test]
+fn what_is_permitted_is_what_each_single_check_allows() {
+    let engine = Engine::open(MemoryLedger::new()).unwrap();
+    let story = [
+        (r#"Operator::"root""#, r#"{"registerCompany":{"company":"acme"}}"#),
+        (
+            r#"Operator::"root""#,
+            r#"{"registerInstaller":{"installer":"ada","company":"acme","role":"admin","permissions":[]}}"#,
+        ),
+        (r#"Installer::"ada""#, r#"{"createSite":{"site":"villa","company":"acme","kind":"normal"}}"#),
+        (
+            r#"Installer::"ada""#,
+            r#"{"addDevice":{"device":"cam","site":"villa","supportsPasswordReset":false}}"#,
+        ),
+    ];
+    for (principal, command) in story {
+        assert!(engine.submit(&submission(principal, command), at(1)).unwrap().receipt().is_some());
+    }
+    let (ada, camera) = (Uid::new("Installer", "ada"), Uid::new("Device", "cam"));
+    let permitted = engine.permitted(&ada, &camera, at(2));
+    let names: Vec<&str> = permitted.iter().map(|(action, _)| action.as_str()).collect();
+    assert_eq!(names, ["configure", "liveView", "playback"]);
+    for (action, until) in permitted {
+        let request = AccessRequest::new(ada.clone(), &action, camera.clone());
+        let evaluation = engine.evaluate(&request, at(2)).unwrap();
+        assert!(evaluation.is_allowed());
+        assert_eq!(evaluation.valid_until, until);
+    }
+    assert_eq!(engine.permitted(&Uid::new("Installer", "eve"), &camera, at(2)), []);
+    assert_eq!(engine.permitted(&ada, &Uid::new("Device", "none"), at(2)), []);
+    assert_eq!(engine.permitted(&Uid::new("No", "body"), &Uid::new("Thing", "x"), at(2)), []);
+}
+
+#[test]
 fn ids_that_the_engine_makes_are_unlike_those_that_callers_choose() {
     let engine = Engine::open(MemoryLedger::new()).unwrap();
     let ids: Vec<String> = ["a", "b"]

@@ -170,10 +170,7 @@ impl Policies {
                 return Ok(self.answer(Decision::Deny, Vec::new(), vec![message], None, revision, reason));
             }
         };
-        if !self.has_action(&request.action)
-            || Command::NAMES.contains(&request.action.as_str())
-            || request.action == "keepAsking"
-        {
+        if !self.has_action(&request.action) || !is_access(&request.action) {
             return deny(DenyReason::UnknownAction);
         }
         let coverage = slice.coverage;
@@ -195,6 +192,29 @@ impl Policies {
         let valid_until = allowed.then(|| valid_until(environment, &verdict, coverage, now)).flatten();
         let Verdict { decision, determining_policies, errors } = verdict;
         Ok(self.answer(decision, determining_policies, errors, valid_until, revision, reason))
+    }
+
+    /// What `principal` may do to `resource` at `now`, and until when: sorted by action. One check for each action that
+    /// the schema has for the two. Nobody may do anything that is not known.
+    #[must_use]
+    pub fn permitted(
+        &self,
+        source: &dyn EntitySource,
+        revision: Revision,
+        principal: &Uid,
+        resource: &Uid,
+        now: Timestamp,
+    ) -> Vec<(String, Option<Timestamp>)> {
+        let types = (principal.type_name(), resource.type_name());
+        let mut actions: Vec<&String> = self.inner.environments.keys().collect();
+        actions.retain(|action| is_access(action) && self.environment(types.0, action, types.1).is_some());
+        actions.sort_unstable();
+        let ask = |action: &String| {
+            let request = AccessRequest::new(principal.clone(), action, resource.clone());
+            let evaluation = self.evaluate(source, revision, &request, now).ok()?;
+            evaluation.is_allowed().then(|| (action.clone(), evaluation.valid_until))
+        };
+        actions.into_iter().filter_map(ask).collect()
     }
 
     fn answer(
@@ -302,6 +322,11 @@ impl Policies {
         }
         Verdict { decision, determining_policies, errors }
     }
+}
+
+/// Whether an action is one that is checked; the others are asked by commands.
+fn is_access(action: &str) -> bool {
+    !Command::NAMES.contains(&action) && action != "keepAsking"
 }
 
 fn names_an_entity(value: &EvalResult) -> bool {
