@@ -1,0 +1,311 @@
+use std::thread;
+
+use consentry_wasm_host::{FailureKind, Instances, Limits, LoadCode, OnFailure, SandboxSettings, Settings};
+
+use crate::fixture::{Fixture, continued, failed, granted, module};
+
+/// Does `body` when the path of a request begins with `/bad`, and nothing otherwise.
+fn on_bad(body: &str) -> String {
+    module(&format!(
+        r#"
+  (data (i32.const 0) ":path")
+  (func $spin (loop $again (br $again)))
+  (func $deep (param i64) (result i64)
+    (i64.add (i64.const 1) (call $deep (i64.add (local.get 0) (i64.const 1)))))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (drop (call $get (i32.const 0) (i32.const 0) (i32.const 5) (i32.const 16) (i32.const 20)))
+    (global.set $next (i32.const 32768))
+    (if (i32.eq (i32.load (i32.load (i32.const 16))) (i32.const 0x6461622f)) (then {body}))
+    (i32.const 0))"#
+    ))
+}
+
+/// A deadline that no request misses by chance, on whatever machine this runs.
+fn short() -> Settings {
+    Settings { limits: Limits { deadline_ms: 1_000, ..Limits::default() }, ..granted() }
+}
+
+/// Whatever it was: other requests go on, with another instance.
+fn goes_on(fixture: &Fixture) {
+    for _ in 0..20 {
+        continued(fixture.get("/good"));
+    }
+}
+
+#[test]
+fn a_plugin_that_spins_costs_its_request_its_deadline_and_nothing_else() {
+    let fixture = Fixture::of(&on_bad("(call $spin)"), short());
+    let spinning: Vec<_> = (0..2)
+        .map(|_| {
+            let host = fixture.host.clone();
+            thread::spawn(move || host.on_request(&consentry_wasm_host::HttpHead::new("GET", "/bad")))
+        })
+        .collect();
+    for _ in 0..1_000 {
+        continued(fixture.get("/good"));
+    }
+    for request in spinning {
+        assert_eq!(failed(request.join().unwrap()), FailureKind::Deadline);
+    }
+    goes_on(&fixture);
+    assert_eq!(fixture.host.standing()[0].failures, 2);
+}
+
+#[test]
+fn a_trap_costs_one_request() {
+    let fixture = Fixture::of(&on_bad("(unreachable)"), short());
+    for _ in 0..50 {
+        assert_eq!(failed(fixture.get("/bad")), FailureKind::Trap);
+        goes_on(&fixture);
+    }
+    let failures = fixture.heard.failures.lock().unwrap();
+    assert!(failures[0].message.contains("unreachable"), "{}", failures[0].message);
+}
+
+#[test]
+fn a_call_without_end_runs_out_of_stack() {
+    let fixture = Fixture::of(&on_bad("(drop (call $deep (i64.const 0)))"), short());
+    assert_eq!(failed(fixture.get("/bad")), FailureKind::Stack);
+    goes_on(&fixture);
+}
+
+#[test]
+fn memory_ends_at_its_limit() {
+    let grow =
+        "(if (i32.ne (memory.grow (i32.const 1000)) (i32.const -1)) (then (call $spin))) (unreachable)";
+    let fixture = Fixture::of(&on_bad(grow), short());
+    assert_eq!(failed(fixture.get("/bad")), FailureKind::Memory);
+    goes_on(&fixture);
+}
+
+#[test]
+fn requests_that_fail_keep_nobody_else_out() {
+    let fixture = Fixture::of(&on_bad("(unreachable)"), short());
+    for _ in 0..30 {
+        assert_eq!(failed(fixture.get("/bad")), FailureKind::Trap);
+    }
+    continued(fixture.get("/good"));
+}
+
+#[test]
+fn a_plugin_that_does_not_start_any_more_is_left_alone_for_a_moment() {
+    // A request spoils what is shared, and traps; whoever starts after that refuses.
+    let wat = module(
+        r#"
+  (import "env" "proxy_get_shared_data" (func $shared (param i32 i32 i32 i32 i32) (result i32)))
+  (data (i32.const 0) "k")
+  (func (export "proxy_on_vm_start") (param i32 i32) (result i32)
+    (i32.ne (i32.const 0) (call $shared (i32.const 0) (i32.const 1) (i32.const 16) (i32.const 20) (i32.const 24))))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (drop (call $share (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 0)))
+    (unreachable))"#,
+    );
+    let (import, rest) = (wat.lines().find(|line| line.contains("$shared")).unwrap().to_owned(), wat);
+    let wat = rest.replacen(&import, "", 1).replacen("(module", &format!("(module {import}"), 1);
+    let fixture = Fixture::of(&wat, short());
+    let kinds: Vec<_> = (0..13).map(|_| failed(fixture.get("/"))).collect();
+    assert_eq!(kinds[0], FailureKind::Trap);
+    assert_eq!(&kinds[1..11], &[FailureKind::Start; 10]);
+    assert_eq!(&kinds[11..], &[FailureKind::BackingOff; 2]);
+}
+
+#[test]
+fn a_request_goes_on_without_an_open_plugin_that_fails() {
+    let fixture = Fixture::of(&on_bad("(unreachable)"), Settings { on_failure: OnFailure::Open, ..short() });
+    let head = continued(fixture.get("/bad"));
+    assert_eq!(head.headers.text(":path"), Some("/bad"));
+    assert_eq!(fixture.heard.failures.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn an_allocator_that_lies_gains_nothing() {
+    for body in ["(i32.const 0)", "(i32.const -1)", "(i32.const 65535)", "(unreachable)", "(call $add_in_it)"]
+    {
+        let wat = r#"(module
+  (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) ":pathabc")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func $add_in_it (result i32)
+    (call $add (i32.const 0) (i32.const 5) (i32.const 1) (i32.const 6) (i32.const 1)))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) BODY)
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (if (i32.eqz (call $get (i32.const 0) (i32.const 0) (i32.const 5) (i32.const 16) (i32.const 20)))
+      (then (unreachable)))
+    (i32.const 0)))"#;
+        let fixture = Fixture::of(&wat.replace("BODY", body), short());
+        let verdict = fixture.get("/path");
+        match body {
+            "(unreachable)" => assert_eq!(failed(verdict), FailureKind::Trap),
+            // 10, INTERNAL_FAILURE, is an address too: what was to be written fits there, and nothing was added.
+            "(call $add_in_it)" => assert_eq!(failed(verdict), FailureKind::Trap),
+            _ => assert_eq!(continued(verdict).headers.len(), 4, "{body}"),
+        }
+    }
+}
+
+#[test]
+fn no_bytes_of_a_request_are_seen_by_the_next_instance() {
+    // It writes over a page of its memory, and traps if it finds it written already.
+    let dirty = module(
+        r#"
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (local $at i32)
+    (loop $next
+      (if (i32.load (local.get $at)) (then (unreachable)))
+      (local.set $at (i32.add (local.get $at) (i32.const 4)))
+      (br_if $next (i32.lt_u (local.get $at) (i32.const 65536))))
+    (memory.fill (i32.const 0) (i32.const 0xaa) (i32.const 65536))
+    (i32.const 0))"#,
+    );
+    let fresh = Fixture::of(&dirty, Settings { instances: Instances::Fresh, ..short() });
+    for _ in 0..200 {
+        continued(fresh.get("/"));
+    }
+    let shared = Fixture::of(&dirty, short());
+    continued(shared.get("/"));
+    assert_eq!(failed(shared.get("/")), FailureKind::Trap, "this test can see what is left behind");
+}
+
+#[test]
+fn without_room_for_an_instance_a_request_is_refused_and_the_next_is_not() {
+    let limits = Limits { instances: 2, ..Limits::default() };
+    let fixture = Fixture::of(&on_bad(""), Settings { limits, ..granted() });
+    let connection = consentry_wasm_host::Connection::default();
+    let hold = || {
+        let mut exchange = fixture.host.exchange(connection);
+        let head = consentry_wasm_host::HttpHead::new("GET", "/").headers;
+        exchange.request(consentry_wasm_host::Frame::Head(head, true));
+        exchange
+    };
+    let held = [hold(), hold()];
+    assert_eq!(failed(fixture.get("/")), FailureKind::Exhausted);
+    drop(held);
+    continued(fixture.get("/"));
+}
+
+#[test]
+fn a_pool_that_is_used_up_leaves_the_other_plugins_alone() {
+    let sandbox = SandboxSettings { instances: 3, ..SandboxSettings::default() };
+    let fixture = Fixture::with(|builder| builder.sandbox(sandbox));
+    fixture.load(&on_bad(""), granted()).unwrap();
+    fixture.host.load("other", on_bad("").as_bytes(), granted()).unwrap();
+    let exchanges: Vec<_> = (0..2)
+        .map(|_| {
+            let mut exchange = fixture.host.exchange(consentry_wasm_host::Connection::default());
+            let head = consentry_wasm_host::HttpHead::new("GET", "/").headers;
+            exchange.request(consentry_wasm_host::Frame::Head(head, true));
+            exchange
+        })
+        .collect();
+    assert_eq!(failed(fixture.get("/")), FailureKind::Exhausted);
+    drop(exchanges);
+    continued(fixture.get("/"));
+}
+
+#[test]
+fn what_fails_at_its_start_is_not_loaded_and_what_was_there_stays() {
+    let start = |body: &str| {
+        format!("(module (memory (export \"memory\") 1) (func (export \"proxy_abi_version_0_2_1\")) {body})")
+    };
+    let fixture = Fixture::of(&on_bad(""), short());
+    let limits = Limits { start_deadline_ms: 200, ..Limits::default() };
+    let settings = Settings { limits, ..granted() };
+    for (body, code) in [
+        ("(func $s unreachable) (start $s)", LoadCode::Start),
+        ("(func $s (loop $l (br $l))) (start $s)", LoadCode::StartDeadline),
+        ("(func (export \"_initialize\") unreachable)", LoadCode::Start),
+        ("(func (export \"_start\") (loop $l (br $l)))", LoadCode::StartDeadline),
+        (
+            "(func (export \"proxy_on_vm_start\") (param i32 i32) (result i32) (i32.const 0))",
+            LoadCode::Configuration,
+        ),
+        (
+            "(func (export \"proxy_on_configure\") (param i32 i32) (result i32) (i32.const 0))",
+            LoadCode::Configuration,
+        ),
+        ("(func (export \"proxy_on_configure\") (param i32 i32) (result i32) unreachable)", LoadCode::Start),
+        ("(memory 100000)", LoadCode::Malformed),
+        ("(table 20001 funcref)", LoadCode::Start),
+    ] {
+        let error = fixture.load(&start(body), settings.clone()).unwrap_err();
+        assert_eq!(error.code, code, "{body}: {error}");
+        goes_on(&fixture);
+    }
+}
+
+#[test]
+fn a_plugin_that_never_has_done_with_its_requests_does_not_keep_them_all() {
+    let wat = module("(func (export \"proxy_on_done\") (param i32) (result i32) (i32.const 0))");
+    let fixture = Fixture::of(&wat, short());
+    for _ in 0..500 {
+        continued(fixture.get("/"));
+    }
+    // Each time that an instance had too many of them, it was dropped.
+    assert_eq!(fixture.host.standing()[0].failures, 4);
+}
+
+#[test]
+fn names_of_metrics_have_an_end() {
+    let wat = module(
+        r#"
+  (import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (if (i32.ne (i32.const 10) (call $define (i32.const 0) (i32.const 64) (i32.const 201) (i32.const 0))) (then (unreachable)))
+    (if (call $define (i32.const 0) (i32.const 64) (i32.const 200) (i32.const 0)) (then (unreachable)))
+    (i32.const 0))"#,
+    );
+    let import = wat.lines().find(|line| line.contains("$define (param")).unwrap().to_owned();
+    let wat = wat.replacen(&import, "", 1).replacen("(module", &format!("(module {import}"), 1);
+    continued(Fixture::of(&wat, short()).get("/"));
+}
+
+#[test]
+fn a_timer_that_takes_longer_than_its_period_holds_no_request() {
+    let wat = module(
+        r#"
+  (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (drop (call $tick (i32.const 1))) (i32.const 1))
+  (func (export "proxy_on_tick") (param i32)
+    (local $times i32)
+    (loop $again
+      (local.set $times (i32.add (local.get $times) (i32.const 1)))
+      (br_if $again (i32.lt_u (local.get $times) (i32.const 10000000)))))"#,
+    );
+    let fixture = Fixture::of(&wat, short());
+    for _ in 0..100 {
+        continued(fixture.get("/"));
+    }
+}
+
+#[test]
+fn a_property_with_an_endless_path_is_not_there() {
+    let wat = module(
+        r#"
+  (import "env" "proxy_get_property" (func $property (param i32 i32 i32 i32) (result i32)))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (drop (memory.grow (i32.const 400)))
+    (if (i32.ne (i32.const 1) (call $property (i32.const 65536) (i32.const 26000000) (i32.const 0) (i32.const 4)))
+      (then (unreachable)))
+    (i32.const 0))"#,
+    );
+    let import = wat.lines().find(|line| line.contains("$property (param")).unwrap().to_owned();
+    let wat = wat.replacen(&import, "", 1).replacen("(module", &format!("(module {import}"), 1);
+    continued(Fixture::of(&wat, short()).get("/"));
+}
+
+#[test]
+fn a_question_that_is_too_large_is_not_even_read() {
+    let wat = module(
+        r#"
+  (data (i32.const 0) "consentry.evaluate")
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (drop (memory.grow (i32.const 10)))
+    (if (i32.ne (i32.const 2) (call $foreign (i32.const 0) (i32.const 18) (i32.const 65536) (i32.const 65537) (i32.const 200) (i32.const 204)))
+      (then (unreachable)))
+    (i32.const 0))"#,
+    );
+    let fixture = Fixture::of(&wat, short());
+    continued(fixture.get("/"));
+    assert_eq!(fixture.lines(), ["warn it: its question is too large"]);
+}
