@@ -3,6 +3,8 @@
 mod arguments;
 mod looking;
 pub(crate) mod output;
+#[cfg(feature = "plugins")]
+mod plugins;
 mod policies;
 mod proving;
 
@@ -47,6 +49,9 @@ pub(crate) enum Failure {
     Folder(#[from] FolderError),
     #[error(transparent)]
     Prove(#[from] ProveError),
+    #[cfg(feature = "plugins")]
+    #[error("{}: {error}", path.display())]
+    Plugin { path: PathBuf, error: consentry_wasm_host::LoadError },
     #[error(transparent)]
     Script(#[from] ScriptError),
     #[error("{0}")]
@@ -69,6 +74,8 @@ impl Failure {
             Self::Ledger(error) => error.code,
             Self::Policies(_) => "policy_invalid",
             Self::Prove(error) => error.code(),
+            #[cfg(feature = "plugins")]
+            Self::Plugin { error, .. } => error.code.name(),
             Self::Folder(FolderError::Case { .. } | FolderError::Names { .. }) => "case_invalid",
             Self::Malformed(_) | Self::Script(ScriptError::Malformed { .. }) => "malformed",
             Self::NoLedger(_) => "ledger_missing",
@@ -193,6 +200,8 @@ fn dispatch(command: Command, output: &mut Output) -> Result<Ended, Failure> {
             Ok(Ended::Yes)
         }
         Command::Policy { command } => policies::run(&command, output),
+        #[cfg(feature = "plugins")]
+        Command::Plugin { command } => plugins::run(&command, output),
         Command::Lifecycle { command } => looking::lifecycle(&command, output).map(|()| Ended::Yes),
     }
 }

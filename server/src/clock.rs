@@ -14,3 +14,11 @@ pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
+
+/// The moment at which it is called, on a clock that never goes back: to see how long something takes.
+#[must_use]
+#[cfg(feature = "plugins")]
+#[expect(clippy::disallowed_methods, reason = "`plugin bench` measures")]
+pub(crate) fn started() -> std::time::Instant {
+    std::time::Instant::now()
+}

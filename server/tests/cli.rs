@@ -430,3 +430,100 @@ fn cases_that_can_pass_by_mistake_are_told() {
     assert!(ran.err.contains("error[case_invalid]") && ran.err.contains("`same`"), "{}", ran.err);
     assert_eq!(run(format!("[{}]", case(" "))).code, 2);
 }
+
+/// A module of proxy-wasm that does `body` with each request.
+fn plugin(folder: &Path, body: &str) -> String {
+    let file = folder.join("gate.wat");
+    let text = format!(
+        r#"(module
+  (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_send_local_response" (func $respond (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "x-seenyes")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 1024))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {body} (i32.const 0)))"#
+    );
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+const ADD: &str = "(drop (call $add (i32.const 0) (i32.const 0) (i32.const 6) (i32.const 6) (i32.const 3)))";
+
+#[test]
+fn a_plugin_is_tried_on_a_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = plugin(folder.path(), ADD);
+    let ran =
+        consentry(&["plugin", "check", &file, "--request", "GET /a?b", "--header", "x-installer: ivan"], "");
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
+    for line in [
+        "gate: proxy-wasm 0.2, ",
+        "needs    nothing",
+        "request  GET /a?b",
+        "verdict  continue",
+        "+ x-seen: yes",
+    ] {
+        assert!(ran.out.contains(line), "{line}: {}", ran.out);
+    }
+    let lines = consentry(&["--json", "plugin", "check", &file], "").json();
+    assert_eq!(lines[0]["needs"], serde_json::json!([]));
+    assert_eq!(lines[1], serde_json::json!({ "verdict": "continue", "changes": ["+ x-seen: yes"] }));
+
+    let respond = "(drop (call $respond (i32.const 401) (i32.const 0) (i32.const 0) (i32.const 6) (i32.const 3) \
+        (i32.const 0) (i32.const 0) (i32.const -1)))";
+    let ran = consentry(&["plugin", "check", &plugin(folder.path(), respond)], "");
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("verdict  respond 401  by the plugin"), "{}", ran.out);
+}
+
+#[test]
+fn a_plugin_that_fails_is_told_from_one_that_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    for (body, word) in [("(loop $again (br $again))", "deadline"), ("(unreachable)", "trap")] {
+        let ran = consentry(&["plugin", "check", &plugin(folder.path(), body)], "");
+        assert_eq!(ran.code, 1, "{}", ran.err);
+        assert!(ran.out.contains(&format!("verdict  failed  {word}: ")), "{}", ran.out);
+        let lines = consentry(&["--json", "plugin", "check", &plugin(folder.path(), body)], "").json();
+        assert_eq!(lines[1]["kind"], word);
+    }
+    // Its start, too.
+    let start = "(i32.const 0)) (func $start (loop $again (br $again))) (start $start) (func (result i32)";
+    let ran = consentry(&["plugin", "check", &plugin(folder.path(), start)], "");
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.out.contains("deadline"), "{}", ran.out);
+}
+
+#[test]
+fn what_is_no_plugin_is_said_to_be_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("some.wasm");
+    for (bytes, code) in [
+        (&b"\0asm\x01"[..], "plugin_malformed"),
+        (b"(module)", "plugin_unknown_abi"),
+        (b"hello", "plugin_malformed"),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        for command in ["check", "bench"] {
+            let ran = consentry(&["plugin", command, text(&file)], "");
+            assert_eq!(ran.code, 2);
+            assert!(ran.err.starts_with(&format!("error[{code}]: ")), "{}", ran.err);
+        }
+    }
+    let ran = consentry(&["plugin", "check", "nowhere.wasm"], "");
+    assert_eq!((ran.code, ran.err.starts_with("error[io]: ")), (2, true), "{}", ran.err);
+    for wrong in [["--request", "/a"], ["--request", "GET a"], ["--header", "x"], ["--header", "a b: c"]] {
+        let ran = consentry(&["plugin", "check", text(&file), wrong[0], wrong[1]], "");
+        assert_eq!((ran.code, ran.err.starts_with("error[malformed]: ")), (2, true), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_plugin_is_timed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = plugin(folder.path(), ADD);
+    let lines = consentry(&["--json", "plugin", "bench", &file, "--requests", "10"], "").json();
+    let what: Vec<&str> = lines.iter().map(|line| line["what"].as_str().unwrap()).collect();
+    assert_eq!(what, ["compile", "request, started instance", "request, fresh instance"]);
+    assert!(lines.iter().all(|line| line["microseconds"].as_f64().unwrap() > 0.0));
+}

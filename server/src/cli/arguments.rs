@@ -160,6 +160,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Try and time plugins of gateways
+    #[cfg(feature = "plugins")]
+    Plugin {
+        #[command(subcommand)]
+        command: PluginCommand,
+    },
     /// Print the lifecycles, as the machines themselves have them
     Lifecycle {
         #[command(subcommand)]
@@ -226,6 +232,59 @@ pub(crate) enum PolicyCommand {
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
     },
+}
+
+#[cfg(feature = "plugins")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Say what a plugin is and what it needs, and run it on a request
+    #[command(
+        after_help = "A plugin is a module of proxy-wasm 0.2.1, as Envoy runs it, or a component of the worlds \
+        in wasm-host/wit/gateway.wit; as text (.wat), too. It is run as if it were granted what it needs, except \
+        for calls to upstreams: there are none here. What it asks is answered by the policies, on the ledger; \
+        without a ledger nobody is known, and everything is denied.\n\n\
+        Exit status: 0 when the request would go on to the upstream, 1 when it is answered here: by the plugin, \
+        by a denial, or because the plugin failed (`deadline`: it was cut off); 2 when it is no plugin, or cannot be started.\n\n\
+        Examples:\n  consentry plugin check filter.wasm\n  \
+        consentry plugin check filter.wasm --ledger ./ledger --header 'x-installer: ivan' \\\n    \
+        --request 'GET /sites/villa/devices/cam-7/live'"
+    )]
+    Check(PluginRun),
+    /// Time a plugin: compiling it, starting it, and requests through it
+    #[command(
+        after_help = "Times are of the clock on the wall, for one request after another on one thread; the \
+        machine should have nothing else to do, and the program be built with --release.\n\n\
+        Example:\n  consentry plugin bench filter.wasm --header 'x-installer: ivan' --requests 100000"
+    )]
+    Bench {
+        #[command(flatten)]
+        run: PluginRun,
+        /// Requests in a round; there are ten rounds
+        #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
+        requests: u32,
+    },
+}
+
+/// A plugin, and a request for it.
+#[cfg(feature = "plugins")]
+#[derive(Debug, Args)]
+pub(crate) struct PluginRun {
+    /// The plugin: a module or component, in bytes or as text
+    pub(crate) file: PathBuf,
+    /// The request: its method and path
+    #[arg(long, value_name = "'GET /path'", default_value = "GET /")]
+    pub(crate) request: String,
+    /// A header of the request; as often as there are any
+    #[arg(long = "header", value_name = "'NAME: VALUE'")]
+    pub(crate) headers: Vec<String>,
+    /// What the plugin reads as its configuration
+    #[arg(long, value_name = "JSON", default_value = "")]
+    pub(crate) config: String,
+    #[command(flatten)]
+    pub(crate) policies: PolicyFolder,
+    /// Answer from the ledger in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ledger: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
