@@ -32,7 +32,7 @@ use consentry_benches::cedar::BareCedar;
 use consentry_benches::frozen::Frozen;
 use consentry_benches::is_asked_for;
 use consentry_benches::random::Random;
-use consentry_benches::rounds::{Spread, timed};
+use consentry_benches::rounds::{Spread, by_turns, timed};
 use consentry_benches::world::{Question, World};
 use criterion::Criterion;
 
@@ -101,19 +101,12 @@ fn agree(contenders: &mut [Contender], expected: Decision) {
 }
 
 /// Measures all by turns: seconds for each contender, by rounds.
-fn by_turns(contenders: &mut [Contender]) -> Vec<Vec<f64>> {
-    let mut seconds = vec![Vec::new(); contenders.len()];
-    for _ in 0..ROUNDS {
-        for (contender, seconds) in contenders.iter_mut().zip(&mut seconds) {
-            let turn = || {
-                (0..TURN).for_each(|_| {
-                    black_box((contender.ask)());
-                })
-            };
-            seconds.push(timed(turn).0.as_secs_f64());
-        }
-    }
-    seconds
+fn measured(contenders: &mut [Contender]) -> Vec<Vec<f64>> {
+    let call = |contender: &mut Contender| {
+        black_box((contender.ask)());
+    };
+    let mut all: Vec<_> = contenders.iter_mut().map(|contender| move || call(contender)).collect();
+    by_turns(&mut all, ROUNDS, TURN, |turn| timed(turn).0)
 }
 
 /// Prints what was measured, and how the largest world compares with the smallest and with Cedar.
@@ -162,7 +155,7 @@ fn main() {
             group.bench_function(name.as_str(), |bencher| bencher.iter(&mut *ask));
         }
         group.finish();
-        let seconds = by_turns(&mut contenders);
+        let seconds = measured(&mut contenders);
         report(title, &contenders, &seconds);
     }
 }
