@@ -24,6 +24,18 @@ policies:
 prove:
     cargo run -q -- policy prove --policies policies
 
+# The plugins of wasm-host/guests, as far as there are toolchains for them, into target/guests
+guests:
+    bash wasm-host/guests/build
+
+# Write anew what Envoy does with plugins (needs envoy and `just guests`); then read the difference
+update-envoy:
+    UPDATE_GOLDEN=1 cargo test -p consentry-wasm-host --test two_hosts envoy_does
+
+# What plugins take of a processor in Envoy (needs envoy and `just guests`)
+envoy-cpu:
+    python3 wasm-host/tests/gateways/envoy-cpu
+
 # Style
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
@@ -62,7 +74,7 @@ mutants:
 
 # Whatever is read from outside, a minute each (needs cargo-fuzz); a crash is kept under fuzz/artifacts
 fuzz seconds="60":
-    for target in "command fuzz/seeds/command" "script tests/scripts" "ledger fuzz/seeds/ledger" "policies policies"; do set -- $target && mkdir -p target/corpus/$1 && RUSTC_BOOTSTRAP=1 cargo fuzz run -s none $1 --target-dir target/fuzz target/corpus/$1 $2 -- -max_total_time={{seconds}} -max_len=4096 || exit 1; done
+    for target in "command fuzz/seeds/command" "script tests/scripts" "ledger fuzz/seeds/ledger" "policies policies" "plugin_calls fuzz/seeds/plugin_calls" "plugin_modules fuzz/seeds/plugin_modules"; do set -- $target && mkdir -p target/corpus/$1 && RUSTC_BOOTSTRAP=1 cargo fuzz run -s none $1 --target-dir target/fuzz target/corpus/$1 $2 -- -max_total_time={{seconds}} -max_len=4096 || exit 1; done
 
 # Benchmarks; see benches/README.md for single ones
 bench:
