@@ -59,9 +59,11 @@ impl Compiler {
         let (engine, bytes) = (self.engine.clone(), bytes.to_owned());
         let (sender, receiver) = mpsc::sync_channel(1);
         let work = move || {
-            // Nobody may be waiting any more.
-            let _ = sender.send(compile(&engine, &bytes));
+            let compiled = compile(&engine, &bytes);
+            // Whoever hears of it may have something else compiled at once.
             drop(place);
+            // Nobody may be waiting any more.
+            let _ = sender.send(compiled);
         };
         thread::Builder::new()
             .name("consentry-compile".to_owned())

@@ -1,6 +1,7 @@
 //! Calls of plugins to upstreams.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::future::poll_fn;
 use std::sync::Arc;
 
@@ -38,8 +39,12 @@ impl Callouts for Upstreams {
         let (request, body) = request(&call).ok_or(NoCallout::Failed)?;
         self.runtime.spawn(async move {
             let answer = timeout(call.timeout, fetch(upstream, request, body)).await;
+            let answer = answer.unwrap_or_else(|elapsed| Err(elapsed.into()));
+            // The plugin hears that it failed, and not why.
+            let answer =
+                answer.inspect_err(|error| eprintln!("error gateway: call {}: {error}", call.upstream));
             // The plugin runs here.
-            block_in_place(|| reply.deliver(answer.unwrap_or_default()));
+            block_in_place(|| reply.deliver(answer.ok()));
         });
         Ok(())
     }
@@ -66,12 +71,12 @@ fn request(call: &Callout) -> Option<(Request<Outlet>, Option<Inlet>)> {
     Some((request.map(|()| outlet), Some(inlet)))
 }
 
-/// `None`: there was no answer, or not one that can be kept.
+/// Fails when there is no answer, or not one that can be kept.
 async fn fetch(
     upstream: Arc<Upstream>,
     request: Request<Outlet>,
     body: Option<Inlet>,
-) -> Option<CalloutAnswer> {
+) -> Result<CalloutAnswer, Box<dyn Error + Send + Sync>> {
     // Puts the body in until the answer is there: who answers before may not want the rest.
     let sending = async {
         if let Some(mut body) = body {
@@ -85,12 +90,12 @@ async fn fetch(
         sent = sent || sending.as_mut().poll(context).is_ready();
         answering.as_mut().poll(context)
     });
-    let (parts, body) = response.await.ok()?.into_parts();
-    let body = Limited::new(body, ANSWER).collect().await.ok()?;
+    let (parts, body) = response.await?.into_parts();
+    let body = Limited::new(body, ANSWER).collect().await?;
     let mut answer = CalloutAnswer { headers: heads::of_response(&parts), ..CalloutAnswer::default() };
     for (name, value) in body.trailers().into_iter().flatten() {
         answer.trailers.append(name.as_str().as_bytes(), value.as_bytes());
     }
     answer.body = body.to_bytes().into();
-    Some(answer)
+    Ok(answer)
 }

@@ -66,7 +66,7 @@ fn a_body_that_a_plugin_holds_back_comes_whole_and_changed() {
 fn a_plugin_that_spins_costs_its_own_request_its_deadline() {
     let plugin = when_path_is('s', &Texts::default(), "(loop $again (br $again))");
     let upstream = Upstream::hello();
-    let gateway = Gateway::new(upstream.address, &[&plugin], &["--deadline-ms", "20"]);
+    let gateway = Gateway::new(upstream.address, &[&plugin], &["--deadline-ms", "1000"]);
     assert_eq!(get(gateway.address, "/spin").status(), 503);
     gateway.wait_for("error plugin: deadline: ");
     assert_eq!(get(gateway.address, "/other").status(), 200);
@@ -153,12 +153,24 @@ fn a_stream_that_a_plugin_closes_is_cut_off() {
 
 #[test]
 fn a_request_waits_for_a_plugin_only_so_long() {
-    let silent = serving(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
-    let (judge, upstream) = (format!("judge={silent}"), Upstream::hello());
-    let arguments = ["--call-upstream", &judge, "--pause-ms", "100"];
-    let gateway = Gateway::new(upstream.address, &[&asks("judge")], &arguments);
+    let upstream = Upstream::hello();
+    let waits = module(&on("request_headers", "(return (i32.const 1))"));
+    let gateway = Gateway::new(upstream.address, &[&waits], &["--pause-ms", "100"]);
     assert_eq!(get(gateway.address, "/").status(), 503);
     gateway.wait_for("error plugin: pause: ");
+    assert!(upstream.saw_nothing());
+}
+
+#[test]
+fn a_call_that_nobody_answers_ends_when_the_plugin_said() {
+    let silent = serving(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    let (judge, upstream) = (format!("judge={silent}"), Upstream::hello());
+    let arguments = ["--call-upstream", &judge, "--pause-ms", "60000"];
+    let asks = asks("judge").replace("60000", "50");
+    let gateway = Gateway::new(upstream.address, &[&asks], &arguments);
+    let answer = get(gateway.address, "/");
+    assert_eq!((answer.status(), &answer.body[..]), (503, &b"nobody to ask\n"[..]));
+    gateway.wait_for("error gateway: call judge: ");
     assert!(upstream.saw_nothing());
 }
 

@@ -181,6 +181,10 @@ impl Gateway {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(program());
         command.args(["--listen", "127.0.0.1:0", "--upstream", &upstream.to_string()]).args(arguments);
+        for patience in ["--deadline-ms", "--pause-ms"].iter().filter(|name| !arguments.contains(name)) {
+            // Nothing takes that long by chance, on whatever machine this runs.
+            command.args([patience, "30000"]);
+        }
         for (place, plugin) in plugins.iter().enumerate() {
             let file = folder.path().join(format!("{place}.wat"));
             fs::write(&file, plugin).unwrap();

@@ -44,7 +44,7 @@ pub(crate) fn observe_group(kind: &Kind, group: &Group, plugins: &Path, upstream
 
 pub(crate) fn observe(gateway: &Gateway, case: &Case, upstream: &Upstream) -> Observation {
     let _of_others = upstream.seen();
-    let patience = Duration::from_millis(if case.hangs { 500 } else { 5000 });
+    let patience = Duration::from_millis(if case.hangs { 500 } else { 60_000 });
     let wanted = |response: &Result<Message, Nothing>| {
         case.until.is_none_or(|body| response.as_ref().is_ok_and(|response| response.body == body.as_bytes()))
     };

@@ -1,6 +1,6 @@
 use consentry_wasm_host::{LoadCode, MetricValue, Settings};
 
-use crate::fixture::{Fixture, continued, granted, module};
+use crate::fixture::{Fixture, bare, continued, granted, module};
 use crate::functions::{FUNCTIONS, WASI, import};
 
 fn importing(imports: &str) -> String {
@@ -15,11 +15,11 @@ fn all_functions_of_proxy_wasm_are_there_with_the_types_of_its_specification() {
         imports += &import("wasi_snapshot_preview1", name, parameters, result);
         imports += &import("wasi_unstable", name, parameters, result);
     }
-    Fixture::new().load(&importing(&imports), Settings::default()).unwrap();
+    Fixture::new().load(&importing(&imports), bare()).unwrap();
     // Each of them with a parameter more is refused: the one above can fail.
     for (name, parameters) in FUNCTIONS {
         let more = import("env", name, &format!("{parameters}I"), "I");
-        let error = Fixture::new().load(&importing(&more), Settings::default()).unwrap_err();
+        let error = Fixture::new().load(&importing(&more), bare()).unwrap_err();
         assert_eq!(error.code, LoadCode::WrongSignature, "{name}: {error}");
     }
 }
@@ -36,11 +36,8 @@ fn a_plugin_reads_its_two_configurations_and_refuses_what_it_does_not_like() {
   (func (export "proxy_on_configure") (param i32 i32) (result i32) (call $is (i32.const 7) (i32.const 112)))"#,
     );
     let with = |machine: &str, plugin: &str| {
-        let settings = Settings {
-            vm_configuration: machine.to_owned(),
-            configuration: plugin.to_owned(),
-            ..Settings::default()
-        };
+        let settings =
+            Settings { vm_configuration: machine.to_owned(), configuration: plugin.to_owned(), ..bare() };
         Fixture::new().load(&wat, settings).map_err(|error| error.code)
     };
     assert_eq!(with("v", "p"), Ok(()));

@@ -5,7 +5,7 @@ use consentry_wasm_host::{Cause, FailureKind, Instances, Limits, LoadCode, Setti
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::fixture::{Fixture, continued, failed, granted, responded};
+use crate::fixture::{Fixture, bare, continued, failed, granted, patient, responded};
 
 static WIT: LazyLock<(Resolve, wit_parser::PackageId)> = LazyLock::new(|| {
     let mut resolve = Resolve::default();
@@ -67,13 +67,13 @@ fn fixture(bytes: &[u8], settings: Settings) -> Fixture {
 
 #[test]
 fn what_a_request_stands_for_is_asked_and_only_what_is_allowed_goes_on() {
-    let ivan = fixture(&mapping("", "(call $some (i32.const 521))"), Settings::default());
+    let ivan = fixture(&mapping("", "(call $some (i32.const 521))"), bare());
     continued(ivan.get("/"));
     let asked = ivan.ivan.asked.lock().unwrap().pop().unwrap();
     assert_eq!(asked.principal, Uid::new("Installer", "ivan"));
     assert_eq!((asked.action.as_str(), asked.resource), ("liveView", Uid::new("Device", "cam")));
 
-    let olga = fixture(&mapping("", "(call $some (i32.const 542))"), Settings::default());
+    let olga = fixture(&mapping("", "(call $some (i32.const 542))"), bare());
     let (response, cause) = responded(olga.get("/"));
     assert_eq!((response.status, cause), (403, Cause::Denied("no_grant".to_owned())));
     assert_eq!(response.headers.text("x-consentry-reason"), Some("no_grant"));
@@ -82,14 +82,14 @@ fn what_a_request_stands_for_is_asked_and_only_what_is_allowed_goes_on() {
 
 #[test]
 fn a_request_that_stands_for_nothing_does_not_go_on() {
-    let fixture = fixture(&mapping("", ""), Settings::default());
+    let fixture = fixture(&mapping("", ""), bare());
     let (response, cause) = responded(fixture.get("/"));
     assert_eq!((response.status, cause), (403, Cause::Denied("unmapped".to_owned())));
 }
 
 #[test]
 fn whatever_a_component_does_it_costs_its_own_request_at_most() {
-    let limits = Limits { deadline_ms: 300, ..Limits::default() };
+    let limits = Limits { deadline_ms: 1_000, ..patient() };
     for instances in [Instances::Shared, Instances::Fresh] {
         for (body, kind) in [
             ("(call $spin)", FailureKind::Deadline),
@@ -104,7 +104,7 @@ fn whatever_a_component_does_it_costs_its_own_request_at_most() {
             // Neither some nor none.
             ("(i32.store8 (i32.const 64) (i32.const 7))", FailureKind::Trap),
         ] {
-            let settings = Settings { instances, limits: limits.clone(), ..Settings::default() };
+            let settings = Settings { instances, limits: limits.clone(), ..bare() };
             let fixture = fixture(&mapping("", body), settings);
             for _ in 0..2 {
                 assert_eq!(failed(fixture.get("/")), kind, "{body}");
@@ -127,7 +127,7 @@ fn a_component_is_not_linked_to_what_it_is_not_granted() {
   (func (export "on-request") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 128)))"#,
     );
     let fixture = Fixture::new();
-    let error = fixture.host.load("it", &plugin, Settings::default()).unwrap_err();
+    let error = fixture.host.load("it", &plugin, bare()).unwrap_err();
     assert_eq!(error.code, LoadCode::NotGranted);
     assert_eq!(error.message, "it needs `evaluate`, which it is not granted");
     fixture.host.load("it", &plugin, granted()).unwrap();

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use consentry::policy::{AccessRequest, Evaluation, RequestError};
 use consentry::{DenyReason, Timestamp, Uid};
 use consentry_wasm_host::{
-    Authority, Builder, Capability, Cause, Failure, FailureKind, Host, HttpHead, Level, LoadError, Observer,
-    Response, Settings, Verdict,
+    Authority, Builder, Capability, Cause, Failure, FailureKind, Host, HttpHead, Level, Limits, LoadError,
+    Observer, Response, Settings, Verdict,
 };
 
 /// Allows Ivan everything, and nobody else anything.
@@ -95,9 +95,19 @@ impl Fixture {
     }
 }
 
+/// Deadlines that nothing misses by chance, on whatever machine this runs.
+pub(crate) fn patient() -> Limits {
+    Limits { deadline_ms: 10_000, start_deadline_ms: 30_000, pause_deadline_ms: 30_000, ..Limits::default() }
+}
+
+/// Nothing is granted.
+pub(crate) fn bare() -> Settings {
+    Settings { limits: patient(), ..Settings::default() }
+}
+
 /// All that can be granted.
 pub(crate) fn granted() -> Settings {
-    Settings { granted: Capability::ALL.into_iter().collect(), ..Settings::default() }
+    Settings { granted: Capability::ALL.into_iter().collect(), ..bare() }
 }
 
 pub(crate) fn continued(verdict: Verdict) -> HttpHead {

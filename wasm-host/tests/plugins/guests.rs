@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use consentry_wasm_host::{Capability, Cause, HttpHead, Instances, Limits, Settings, Verdict};
 
-use crate::fixture::{Fixture, continued, failed, responded};
+use crate::fixture::{Fixture, bare, continued, failed, patient, responded};
 
 fn folder(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -25,9 +25,9 @@ fn live(installer: &str) -> HttpHead {
 fn with(plugin: &[u8], granted: &[Capability], instances: Instances) -> Fixture {
     let fixture = Fixture::new();
     // A debug build compiles and runs plugins of JavaScript on busy machines, too.
-    let limits = Limits { deadline_ms: 5_000, start_deadline_ms: 30_000, ..Limits::default() };
+    let limits = patient();
     let granted = granted.iter().copied().collect();
-    fixture.host.load("it", plugin, Settings { granted, instances, limits, ..Settings::default() }).unwrap();
+    fixture.host.load("it", plugin, Settings { granted, instances, limits, ..bare() }).unwrap();
     fixture
 }
 
@@ -104,8 +104,8 @@ fn each_nasty_one_ends_as_its_file_says() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         let expected = text.lines().find_map(|line| line.strip_prefix(";; expect: ")).unwrap();
         let fixture = Fixture::new();
-        let limits = Limits { deadline_ms: 300, start_deadline_ms: 300, ..Limits::default() };
-        match fixture.load(&text, Settings { limits, ..Settings::default() }) {
+        let limits = Limits { deadline_ms: 1_000, start_deadline_ms: 1_000, ..patient() };
+        match fixture.load(&text, Settings { limits, ..bare() }) {
             Ok(()) => assert_eq!(failed(fixture.get("/")).name(), expected, "{text}"),
             Err(error) => assert_eq!(error.code.name(), expected, "{text}"),
         }

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use consentry_wasm_host::{Abi, Capability, LoadCode, SandboxSettings, Settings};
+use consentry_wasm_host::{Abi, Capability, LoadCode, SandboxSettings};
 
-use crate::fixture::{Fixture, continued, granted, module};
+use crate::fixture::{Fixture, bare, continued, granted, module};
 
 fn refused(bytes: &[u8]) -> (LoadCode, String) {
     let fixture = Fixture::new();
@@ -51,7 +51,7 @@ fn what_gateways_do_not_have_is_not_linked() {
     let (code, message) = refused(import("env", "system").as_bytes());
     assert_eq!((code, message.contains("`env.system`")), (LoadCode::UnknownImport, true), "{message}");
     let fixture = Fixture::new();
-    fixture.load(&import("wasi_snapshot_preview1", "path_open"), Settings::default()).unwrap();
+    fixture.load(&import("wasi_snapshot_preview1", "path_open"), bare()).unwrap();
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::thread;
 
 use consentry_wasm_host::{FailureKind, Instances, Limits, LoadCode, OnFailure, SandboxSettings, Settings};
 
-use crate::fixture::{Fixture, continued, failed, granted, module};
+use crate::fixture::{Fixture, continued, failed, granted, module, patient};
 
 /// Does `body` when the path of a request begins with `/bad`, and nothing otherwise.
 fn on_bad(body: &str) -> String {
@@ -22,7 +22,7 @@ fn on_bad(body: &str) -> String {
 
 /// A deadline that no request misses by chance, on whatever machine this runs.
 fn short() -> Settings {
-    Settings { limits: Limits { deadline_ms: 1_000, ..Limits::default() }, ..granted() }
+    Settings { limits: Limits { deadline_ms: 1_000, ..patient() }, ..granted() }
 }
 
 /// Whatever it was: other requests go on, with another instance.
@@ -170,7 +170,7 @@ fn no_bytes_of_a_request_are_seen_by_the_next_instance() {
 
 #[test]
 fn without_room_for_an_instance_a_request_is_refused_and_the_next_is_not() {
-    let limits = Limits { instances: 2, ..Limits::default() };
+    let limits = Limits { instances: 2, ..patient() };
     let fixture = Fixture::of(&on_bad(""), Settings { limits, ..granted() });
     let connection = consentry_wasm_host::Connection::default();
     let hold = || {
@@ -210,8 +210,6 @@ fn what_fails_at_its_start_is_not_loaded_and_what_was_there_stays() {
         format!("(module (memory (export \"memory\") 1) (func (export \"proxy_abi_version_0_2_1\")) {body})")
     };
     let fixture = Fixture::of(&on_bad(""), short());
-    let limits = Limits { start_deadline_ms: 200, ..Limits::default() };
-    let settings = Settings { limits, ..granted() };
     for (body, code) in [
         ("(func $s unreachable) (start $s)", LoadCode::Start),
         ("(func $s (loop $l (br $l))) (start $s)", LoadCode::StartDeadline),
@@ -229,7 +227,9 @@ fn what_fails_at_its_start_is_not_loaded_and_what_was_there_stays() {
         ("(memory 100000)", LoadCode::Malformed),
         ("(table 20001 funcref)", LoadCode::Start),
     ] {
-        let error = fixture.load(&start(body), settings.clone()).unwrap_err();
+        let start_deadline_ms = if code == LoadCode::StartDeadline { 1_000 } else { 30_000 };
+        let limits = Limits { start_deadline_ms, ..patient() };
+        let error = fixture.load(&start(body), Settings { limits, ..granted() }).unwrap_err();
         assert_eq!(error.code, code, "{body}: {error}");
         goes_on(&fixture);
     }

@@ -6,7 +6,7 @@ use consentry_wasm_host::{
     NoCallout, Output, Reply, Settings, Verdict,
 };
 
-use crate::fixture::{Fixture, continued, failed, granted, module, responded};
+use crate::fixture::{Fixture, bare, continued, failed, granted, module, patient, responded};
 
 fn head(fields: &[(&str, &str)]) -> Headers {
     fields.iter().copied().collect()
@@ -129,7 +129,7 @@ fn trailers_that_come_let_a_held_body_go_before_them() {
 
 #[test]
 fn a_plugin_cannot_hold_back_more_than_it_may() {
-    let limits = Limits { body_bytes: 10, ..Limits::default() };
+    let limits = Limits { body_bytes: 10, ..patient() };
     let fixture = Fixture::of(&holding("proxy_on_request_body", 0), Settings { limits, ..granted() });
     let mut exchange = fixture.host.exchange(Connection::default());
     exchange.request(Frame::Head(request(), false));
@@ -144,7 +144,7 @@ fn a_plugin_cannot_hold_back_more_than_it_may() {
 
 #[test]
 fn a_plugin_that_does_not_look_at_bodies_costs_them_nothing() {
-    let limits = Limits { body_bytes: 10, ..Limits::default() };
+    let limits = Limits { body_bytes: 10, ..patient() };
     let fixture = Fixture::of(&module(""), Settings { limits, ..granted() });
     let mut exchange = fixture.host.exchange(Connection::default());
     exchange.request(Frame::Head(request(), false));
@@ -254,7 +254,7 @@ fn a_request_waits_for_the_answer_that_its_plugin_waits_for() {
     for (answer, goes_on) in
         [(Some(CalloutAnswer { headers: status("200"), ..CalloutAnswer::default() }), true), (None, false)]
     {
-        let (fixture, kept) = calling(Limits::default(), true);
+        let (fixture, kept) = calling(patient(), true);
         let mut exchange = fixture.host.exchange(Connection::default());
         exchange.request(Frame::Head(request(), false));
         exchange.request(Frame::Data(b"body".to_vec(), true));
@@ -283,7 +283,7 @@ fn news_do_not_begin_the_patience_anew() {
   (func (export "proxy_on_tick") (param i32))
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 1))"#,
     );
-    let limits = Limits { pause_deadline_ms: 50, ..Limits::default() };
+    let limits = Limits { pause_deadline_ms: 50, ..patient() };
     let fixture = Fixture::of(&wat, Settings { limits, ..granted() });
     assert_eq!(failed(fixture.get("/")), FailureKind::Pause);
 }
@@ -326,7 +326,7 @@ fn nothing_follows_the_end_of_an_answer() {
 
 #[test]
 fn a_call_that_is_dropped_has_failed() {
-    let (fixture, kept) = calling(Limits::default(), true);
+    let (fixture, kept) = calling(patient(), true);
     let host = fixture.host.clone();
     let waiting =
         std::thread::spawn(move || host.on_request(&consentry_wasm_host::HttpHead::new("GET", "/")));
@@ -343,7 +343,7 @@ fn a_call_that_is_dropped_has_failed() {
 
 #[test]
 fn a_request_does_not_wait_for_ever() {
-    let (fixture, kept) = calling(Limits { pause_deadline_ms: 1, ..Limits::default() }, true);
+    let (fixture, kept) = calling(Limits { pause_deadline_ms: 1, ..patient() }, true);
     assert_eq!(failed(fixture.get("/")), FailureKind::Pause);
     assert_eq!(fixture.heard.failures.lock().unwrap()[0].kind, FailureKind::Pause);
     assert_eq!(fixture.host.standing()[0].failures, 1);
@@ -354,7 +354,7 @@ fn a_request_does_not_wait_for_ever() {
 
 #[test]
 fn an_upstream_that_is_not_granted_is_never_called() {
-    let (fixture, kept) = calling(Limits::default(), false);
+    let (fixture, kept) = calling(patient(), false);
     continued(fixture.get("/"));
     assert!(kept.0.lock().unwrap().is_empty());
     assert!(fixture.lines().iter().any(|line| line.contains("`up`, which it is not granted")));
@@ -374,7 +374,7 @@ fn the_engine_is_asked_only_by_who_is_granted_it() {
       (i32.const 0) (i32.const 0) (i32.const -1)))
     (i32.const 0))"#,
     );
-    let fixture = Fixture::of(&asking, Settings::default());
+    let fixture = Fixture::of(&asking, bare());
     continued(fixture.get("/"));
     assert!(fixture.ivan.asked.lock().unwrap().is_empty());
     assert_eq!(fixture.lines(), ["warn it: it asks for `evaluate`, which it is not granted"]);
@@ -395,7 +395,7 @@ fn what_is_not_granted_ends_the_request_that_uses_it() {
         let wat = module(&format!(
             "(func (export \"proxy_on_request_headers\") (param i32 i32 i32) (result i32) (drop {call}) (i32.const 0))"
         ));
-        let fixture = Fixture::of(&wat, Settings::default());
+        let fixture = Fixture::of(&wat, bare());
         assert_eq!(failed(fixture.get("/")), FailureKind::Trap);
         let failures = fixture.heard.failures.lock().unwrap();
         assert!(failures[0].message.contains("which it is not granted"), "{}", failures[0].message);
@@ -443,7 +443,7 @@ fn a_plugin_is_replaced_without_a_request_noticing() {
 /// Who sends too much has failed, not the plugin.
 #[test]
 fn clients_that_send_too_much_do_not_take_a_plugin_from_the_others() {
-    let limits = Limits { body_bytes: 4, ..Limits::default() };
+    let limits = Limits { body_bytes: 4, ..patient() };
     let fixture = Fixture::of(&holding("proxy_on_request_body", 0), Settings { limits, ..granted() });
     for number in 1..=12 {
         let mut exchange = fixture.host.exchange(Connection::default());
@@ -460,7 +460,7 @@ fn clients_that_send_too_much_do_not_take_a_plugin_from_the_others() {
 /// What comes after a head that is held back is not asked for: it would be kept, and be too much at some point.
 #[test]
 fn nothing_more_is_of_use_while_a_head_is_held_back() {
-    let (fixture, kept) = calling(Limits::default(), true);
+    let (fixture, kept) = calling(patient(), true);
     let mut exchange = fixture.host.exchange(Connection::default());
     assert!(exchange.takes_request() && exchange.takes_response());
     exchange.request(Frame::Head(request(), false));

@@ -61,6 +61,8 @@ impl Gateway {
                 let mut command = Command::new(program);
                 command.args(["--listen", "127.0.0.1:0", "--upstream", &format!("127.0.0.1:{upstream}")]);
                 command.arg("--plugin").arg(plugin).args(["--config", configuration]);
+                // Missed by what spins, and by nothing else, on whatever machine this runs.
+                command.args(["--deadline-ms", "2000"]);
                 // Named as in Envoy, and granted what Envoy grants: not the engine, which Envoy does not have.
                 command.args(["--root-id", "root", "--vm-id", "probe", "--grant", "shared,ticks"]);
                 for (name, port) in [("upstream", upstream), ("dead", 1)] {

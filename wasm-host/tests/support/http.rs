@@ -152,9 +152,9 @@ pub(crate) enum Nothing {
     Silence,
 }
 
-/// A request of its own connection; silence is five seconds without an answer.
+/// A request of its own connection; silence is a minute without an answer.
 pub(crate) fn ask(port: u16, request: &Message) -> Result<Message, Nothing> {
-    ask_within(Duration::from_secs(5), port, request)
+    ask_within(Duration::from_secs(60), port, request)
 }
 
 pub(crate) fn ask_within(patience: Duration, port: u16, request: &Message) -> Result<Message, Nothing> {

@@ -47,19 +47,19 @@ fn call(context: u32, case: &str) -> u32 {
     };
     let ask = |upstream, path, timeout| host::http_call(upstream, &to(path), b"", &[], timeout);
     let (status, token) = match case {
-        "call" | "call-refused" => ask("upstream", b"/called", 5000),
+        "call" | "call-refused" => ask("upstream", b"/called", 60_000),
         "call-full" => {
             let headers: [(&str, &[u8]); 3] =
                 [(":method", b"POST"), (":path", b"/trailers"), (":authority", b"upstream")];
-            host::http_call("upstream", &headers, b"asked", &[("x-asked", b"1")], 5000)
+            host::http_call("upstream", &headers, b"asked", &[("x-asked", b"1")], 60_000)
         }
-        "call-to-nobody" => ask("unknown", b"/called", 5000),
-        "call-to-the-dead" => ask("dead", b"/called", 5000),
+        "call-to-nobody" => ask("unknown", b"/called", 60_000),
+        "call-to-the-dead" => ask("dead", b"/called", 60_000),
         "call-too-slow" => ask("upstream", b"/never", 100),
         "call-without-path" => {
-            host::http_call("upstream", &[(":method", b"GET"), (":authority", b"upstream")], b"", &[], 5000)
+            host::http_call("upstream", &[(":method", b"GET"), (":authority", b"upstream")], b"", &[], 60_000)
         }
-        "call-without-headers" => host::http_call("upstream", &[], b"", &[], 5000),
+        "call-without-headers" => host::http_call("upstream", &[], b"", &[], 60_000),
         _ => return CONTINUE,
     };
     came("call", status);
