@@ -5,6 +5,7 @@ mod id;
 mod password;
 mod permission;
 mod principal;
+mod text;
 mod time;
 
 pub use contact::Contact;

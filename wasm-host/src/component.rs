@@ -10,6 +10,7 @@ use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store};
 
 use crate::error::{FailureKind, Fault, LoadCode, LoadError};
+use crate::http::Headers;
 use crate::instance::{Action, Instance, News, Part, Program, Stage, Stands};
 use crate::sandbox::{Meter, told};
 use crate::settings::{Capability, Level};
@@ -19,7 +20,7 @@ use bindings::mapping::{Mapping, MappingPre};
 use bindings::plugin::consentry::gateway::access::{self, AccessRequest, Entity, Evaluation, Permitted};
 use bindings::plugin::consentry::gateway::authorization;
 use bindings::plugin::consentry::gateway::host::{self, Level as WitLevel};
-use bindings::plugin::consentry::gateway::http;
+use bindings::plugin::consentry::gateway::{headers, http};
 use bindings::plugin::{Answer, Plugin as World, PluginPre};
 
 /// What a component is for.
@@ -79,9 +80,25 @@ struct State {
     around: Arc<Surroundings>,
     meter: Meter,
     log: LogBudget,
+    /// Of the request that is being shown.
+    headers: Headers,
 }
 
 impl http::Host for State {}
+
+impl headers::Host for State {
+    fn get(&mut self, name: String) -> Vec<Vec<u8>> {
+        if name.starts_with(':') {
+            return Vec::new();
+        }
+        let called = |(known, _): &(&[u8], &[u8])| known.eq_ignore_ascii_case(name.as_bytes());
+        self.headers.iter().filter(called).map(|(_, value)| value.to_owned()).collect()
+    }
+
+    fn all(&mut self) -> Vec<http::Header> {
+        convert::headers(&self.headers).collect()
+    }
+}
 
 impl access::Host for State {}
 
@@ -184,7 +201,8 @@ impl Program for Plugin {
     fn start(&self, _: Weak<Slot>) -> Result<Box<dyn Instance>, LoadError> {
         let limits = &self.around.settings.limits;
         let meter = Meter::new(limits.memory_bytes, limits.table_elements);
-        let state = State { around: self.around.clone(), meter, log: LogBudget::default() };
+        let (around, log) = (self.around.clone(), LogBudget::default());
+        let state = State { around, meter, log, headers: Headers::new() };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.meter);
         // What one call may hand over; strings in a plugin's memory may lie over each other.
@@ -249,6 +267,7 @@ impl Instance for Started {
         let around = store.data().around.clone();
         let limits = &around.settings.limits;
         store.data_mut().log.renew(limits.log_bytes);
+        store.data_mut().headers = headers.clone();
         let exports = &self.exports;
         let answered = around.sandbox.enter(limits.deadline(), |ticks| {
             store.set_epoch_deadline(ticks);
@@ -261,6 +280,7 @@ impl Instance for Started {
                 }
             }
         });
+        store.data_mut().headers = Headers::new();
         let wrong = |why: String| Fault::new(FailureKind::Answer, why);
         let stands =
             |access| convert::access_request(access, limits).map(|access| Stands::For(Box::new(access)));

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::text::parsed;
+
 /// The longest id that a caller may choose, in characters.
 const MAX_CHOSEN: usize = 128;
 
@@ -21,7 +23,7 @@ pub enum IdError {
     Character(char),
 }
 
-fn check_chosen(text: &str) -> Result<(), IdError> {
+pub(super) fn check_chosen(text: &str) -> Result<(), IdError> {
     if text.is_empty() {
         return Err(IdError::Empty);
     }
@@ -96,8 +98,7 @@ macro_rules! ids {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                parsed(deserializer)
             }
         }
     )*};

@@ -3,6 +3,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::id::check_chosen;
+use super::text::parsed;
 use super::{EndUserId, IdError, InstallerId, OperatorId};
 
 /// An entity's name in Cedar's form: `Device::"cam-7"`.
@@ -74,13 +76,11 @@ impl FromStr for Uid {
         }
         // The ids of grants hold `/`; every other id is of the chosen form.
         let most = if type_name == "Grant" { 3 } else { 1 };
-        let parts: &[&str] = &id.split('/').collect::<Vec<_>>();
-        if parts.len() > most {
-            return Err(UidError::Id(text.to_owned(), IdError::Character('/')));
+        let wrong = |error| UidError::Id(text.to_owned(), error);
+        if id.split('/').count() > most {
+            return Err(wrong(IdError::Character('/')));
         }
-        for part in parts {
-            part.parse::<OperatorId>().map_err(|error| UidError::Id(text.to_owned(), error))?;
-        }
+        id.split('/').try_for_each(check_chosen).map_err(wrong)?;
         Ok(Self::new(type_name, id))
     }
 }
@@ -93,8 +93,7 @@ impl Serialize for Uid {
 
 impl<'de> Deserialize<'de> for Uid {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        parsed(deserializer)
     }
 }
 
@@ -156,8 +155,7 @@ impl Serialize for Principal {
 
 impl<'de> Deserialize<'de> for Principal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        parsed(deserializer)
     }
 }
 

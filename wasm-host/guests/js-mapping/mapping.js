@@ -3,6 +3,8 @@
 // Who asks is read from the header `x-installer`. Something in front of this plugin must have found out, and must
 // overwrite what a client sends under that name.
 
+import { get } from "consentry:gateway/headers@0.1.0";
+
 // Consentry's ids are of these characters, so that nothing is escaped; `.` and `..` are no ids in a path.
 const ID = /^(?!\.\.?$)[A-Za-z0-9._@:+-]{1,128}$/;
 const ACTIONS = new Map([["live", "liveView"], ["playback", "playback"], ["configure", "configure"]]);
@@ -10,7 +12,7 @@ const ACTIONS = new Map([["live", "liveView"], ["playback", "playback"], ["confi
 export function accessRequestOf(head) {
   // `/sites/{site}/devices/{device}/live`
   const [empty, sites, site, devices, device, does, ...more] = head.path.split("?")[0].split("/");
-  const installer = only(head.headers, "x-installer");
+  const installer = only("x-installer");
   const mapped = empty === "" && sites === "sites" && devices === "devices" && more.length === 0
     && ACTIONS.has(does) && [site, device, installer].every((id) => ID.test(id));
   if (!mapped) return undefined;
@@ -24,7 +26,7 @@ export function accessRequestOf(head) {
 }
 
 // The value of a header that is there once; of two, nobody knows which counts.
-function only(headers, name) {
-  const values = headers.filter((header) => header.name === name);
-  return values.length === 1 && values[0].value.length <= 128 ? String.fromCharCode(...values[0].value) : "";
+function only(name) {
+  const values = get(name);
+  return values.length === 1 && values[0].length <= 128 ? String.fromCharCode(...values[0]) : "";
 }

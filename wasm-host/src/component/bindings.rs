@@ -19,6 +19,7 @@ pub(super) mod mapping {
             "consentry:gateway/http": super::plugin::consentry::gateway::http,
             "consentry:gateway/access": super::plugin::consentry::gateway::access,
             "consentry:gateway/host": super::plugin::consentry::gateway::host,
+            "consentry:gateway/headers": super::plugin::consentry::gateway::headers,
         },
     });
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::access::{AccessRequest as WitAccessRequest, Decision, Entity, Evaluation, Value as WitValue};
 use super::bindings::plugin::HeaderChange;
-use super::http::{HeaderParam as Header, RequestHead, Response as WitResponse};
+use super::http::{Header, RequestHead, Response as WitResponse};
 use crate::http::{Headers, Response};
 use crate::settings::Limits;
 
@@ -81,35 +81,33 @@ pub(super) fn evaluation(answer: Result<policy::Evaluation, String>) -> Evaluati
 }
 
 /// A head as a plugin sees it. Bytes that are no text become the sign for that in what the WIT has as text.
-pub(super) struct Head<'h> {
-    pseudo: [Cow<'h, str>; 4],
-    headers: Vec<Header<'h>>,
-}
+pub(super) struct Head<'h>([Cow<'h, str>; 4]);
 
 impl<'h> Head<'h> {
     pub(super) fn of(headers: &'h Headers) -> Self {
         let names = [&b":method"[..], b":scheme", b":authority", b":path"];
-        let pseudo = names.map(|name| String::from_utf8_lossy(headers.get(name).unwrap_or_default()));
-        let fields = headers.iter().filter(|(name, _)| !name.starts_with(b":"));
-        let field = |(name, value)| Some(Header { name: std::str::from_utf8(name).ok()?, value });
-        Self { pseudo, headers: fields.filter_map(field).collect() }
+        Self(names.map(|name| String::from_utf8_lossy(headers.get(name).unwrap_or_default())))
     }
 
     pub(super) fn shown(&self) -> RequestHead<'_> {
-        let [method, scheme, authority, path] = &self.pseudo;
-        RequestHead { method, scheme, authority, path, headers: &self.headers }
+        let [method, scheme, authority, path] = &self.0;
+        RequestHead { method, scheme, authority, path }
     }
 }
 
-/// Makes the changes, or none of them.
+/// All that are no pseudo-headers; names that are no text are no names.
+pub(super) fn headers(headers: &Headers) -> impl Iterator<Item = Header> {
+    let fields = headers.iter().filter(|(name, _)| !name.starts_with(b":"));
+    fields.filter_map(|(name, value)| {
+        Some(Header { name: std::str::from_utf8(name).ok()?.to_owned(), value: value.to_owned() })
+    })
+}
+
+/// Makes the changes. After an error they are of no use.
 pub(super) fn change(headers: &mut Headers, changes: &[HeaderChange], limits: &Limits) -> Result<(), String> {
-    if changes.is_empty() {
-        return Ok(());
-    }
     if changes.len() > limits.map_pairs {
         return Err("it makes too many changes to headers".to_owned());
     }
-    let mut changed = headers.clone();
     for change in changes {
         let (name, value) = match change {
             HeaderChange::Set(header) | HeaderChange::Append(header) => {
@@ -119,13 +117,12 @@ pub(super) fn change(headers: &mut Headers, changes: &[HeaderChange], limits: &L
         };
         field(name, value)?;
         match change {
-            HeaderChange::Set(_) => changed.set(name.as_bytes(), value),
-            HeaderChange::Append(_) => changed.append(name.as_bytes(), value),
-            HeaderChange::Remove(_) => changed.remove(name.as_bytes()),
+            HeaderChange::Set(_) => headers.set(name.as_bytes(), value),
+            HeaderChange::Append(_) => headers.append(name.as_bytes(), value),
+            HeaderChange::Remove(_) => headers.remove(name.as_bytes()),
         }
-        fits(&changed, limits)?;
+        fits(headers, limits)?;
     }
-    *headers = changed;
     Ok(())
 }
 

@@ -51,7 +51,7 @@ fn mapping(imports: &str, body: &str) -> Vec<u8> {
     (global.set $next (i32.add (local.get $at) (local.get 3)))
     (local.get $at))
   (func (export "access-request-of")
-    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+    (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
     (global.set $next (i32.const 32768))
     {body}
     (i32.const 64)))"#
@@ -124,7 +124,7 @@ fn a_component_is_not_linked_to_what_it_is_not_granted() {
   (memory (export "memory") 1)
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
   (func (export "configure") (result i32) (i32.const 64))
-  (func (export "on-request") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 128)))"#,
+  (func (export "on-request") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const 128)))"#,
     );
     let fixture = Fixture::new();
     let error = fixture.host.load("it", &plugin, bare()).unwrap_err();

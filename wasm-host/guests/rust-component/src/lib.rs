@@ -12,8 +12,8 @@ wit_bindgen::generate!({ world: "plugin", path: "../../wit" });
 
 use consentry::gateway::access::{Decision, Entity};
 use consentry::gateway::authorization::evaluate;
-use consentry::gateway::host;
 use consentry::gateway::http::Header;
+use consentry::gateway::{headers, host};
 
 struct Gatekeeper;
 
@@ -83,7 +83,7 @@ fn header(name: &str, value: &str) -> Header {
 
 /// `/sites/{site}/devices/{device}/live`, asked for by an installer: may he do that?
 fn access_request(head: &RequestHead) -> Option<AccessRequest> {
-    let installer = id(SETTINGS.with_borrow(|settings| only(head, &settings.header))?)?;
+    let installer = SETTINGS.with_borrow(|settings| only(&settings.header))?;
     let path = head.path.split_once('?').map_or(head.path.as_str(), |(path, _query)| path);
     let mut parts = path.strip_prefix("/sites/")?.split('/');
     let _site = id(parts.next()?)?;
@@ -95,7 +95,7 @@ fn access_request(head: &RequestHead) -> Option<AccessRequest> {
         _ => return None,
     };
     Some(AccessRequest {
-        principal: Entity { entity_type: "Installer".to_owned(), id: installer.to_owned() },
+        principal: Entity { entity_type: "Installer".to_owned(), id: id(&installer)?.to_owned() },
         action: action.to_owned(),
         resource: Entity { entity_type: "Device".to_owned(), id: device.to_owned() },
         context: Vec::new(),
@@ -104,10 +104,9 @@ fn access_request(head: &RequestHead) -> Option<AccessRequest> {
 }
 
 /// The value of a header that is there once; of two, nobody knows which counts.
-fn only<'a>(head: &'a RequestHead, name: &str) -> Option<&'a str> {
-    let mut values = head.headers.iter().filter(|header| header.name == name);
-    let (value, None) = (values.next()?, values.next()) else { return None };
-    str::from_utf8(&value.value).ok()
+fn only(name: &str) -> Option<String> {
+    let [value] = <[Vec<u8>; 1]>::try_from(headers::get(name)).ok()?;
+    String::from_utf8(value).ok()
 }
 
 /// Consentry's ids are of these characters, so that nothing is escaped; `.` and `..` are no ids in a path.

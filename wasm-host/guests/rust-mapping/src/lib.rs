@@ -6,6 +6,7 @@
 wit_bindgen::generate!({ world: "mapping", path: "../../wit" });
 
 use consentry::gateway::access::Entity;
+use consentry::gateway::headers;
 
 struct Mapping;
 
@@ -13,7 +14,7 @@ export!(Mapping);
 
 impl Guest for Mapping {
     fn access_request_of(head: RequestHead) -> Option<AccessRequest> {
-        let installer = id(only(&head, "x-installer")?)?;
+        let installer = only("x-installer")?;
         // `/sites/{site}/devices/{device}/live`
         let path = head.path.split_once('?').map_or(head.path.as_str(), |(path, _query)| path);
         let mut parts = path.strip_prefix("/sites/")?.split('/');
@@ -26,7 +27,7 @@ impl Guest for Mapping {
             _ => return None,
         };
         Some(AccessRequest {
-            principal: Entity { entity_type: "Installer".to_owned(), id: installer.to_owned() },
+            principal: Entity { entity_type: "Installer".to_owned(), id: id(&installer)?.to_owned() },
             action: action.to_owned(),
             resource: Entity { entity_type: "Device".to_owned(), id: device.to_owned() },
             context: Vec::new(),
@@ -36,10 +37,9 @@ impl Guest for Mapping {
 }
 
 /// The value of a header that is there once; of two, nobody knows which counts.
-fn only<'a>(head: &'a RequestHead, name: &str) -> Option<&'a str> {
-    let mut values = head.headers.iter().filter(|header| header.name == name);
-    let (value, None) = (values.next()?, values.next()) else { return None };
-    str::from_utf8(&value.value).ok()
+fn only(name: &str) -> Option<String> {
+    let [value] = <[Vec<u8>; 1]>::try_from(headers::get(name)).ok()?;
+    String::from_utf8(value).ok()
 }
 
 /// Consentry's ids are of these characters, so that nothing is escaped; `.` and `..` are no ids in a path.
