@@ -1,7 +1,7 @@
 use std::sync::LazyLock;
 
 use consentry::Uid;
-use consentry_wasm_host::{Cause, FailureKind, Instances, Limits, LoadCode, Settings};
+use consentry_wasm_host::{Cause, FailureKind, HttpHead, Instances, Limits, LoadCode, Settings};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -85,6 +85,33 @@ fn a_request_that_stands_for_nothing_does_not_go_on() {
     let fixture = fixture(&mapping("", ""), bare());
     let (response, cause) = responded(fixture.get("/"));
     assert_eq!((response.status, cause), (403, Cause::Denied("unmapped".to_owned())));
+}
+
+#[test]
+fn a_component_is_given_the_headers_that_it_asks_for() {
+    // Asks for `X-Id`, and says that its only value is who asks; of two, and of none, it makes nothing.
+    let imports = r#"(import "consentry:gateway/headers@0.1.0" "get" (func $get (param i32 i32 i32)))
+  (data (i32.const 600) "X-Id:path")"#;
+    let only = |name: &str| {
+        format!(
+            "(call $get {name} (i32.const 200))
+             (if (i32.ne (i32.load offset=4 (i32.const 200)) (i32.const 1)) (then (return (i32.const 1000))))
+             (call $some (i32.load (i32.load (i32.const 200))))"
+        )
+    };
+    let fixture = fixture(&mapping(imports, &only("(i32.const 600) (i32.const 4)")), bare());
+    let ask = |heads: HttpHead| fixture.host.on_request(&heads);
+    continued(ask(HttpHead::new("GET", "/").header("other", "1").header("x-id", "ivan")));
+    let (response, _) = responded(ask(HttpHead::new("GET", "/").header("x-id", "olga")));
+    assert_eq!(response.headers.text("x-consentry-reason"), Some("no_grant"));
+    for head in
+        [HttpHead::new("GET", "/"), HttpHead::new("GET", "/").header("x-id", "ivan").header("X-ID", "ivan")]
+    {
+        assert_eq!(responded(ask(head)).1, Cause::Denied("unmapped".to_owned()));
+    }
+    // What a request begins with is no header.
+    let pseudo = self::fixture(&mapping(imports, &only("(i32.const 604) (i32.const 5)")), bare());
+    assert_eq!(responded(pseudo.get("ivan")).1, Cause::Denied("unmapped".to_owned()));
 }
 
 #[test]
