@@ -267,7 +267,7 @@ impl Instance for Started {
         let around = store.data().around.clone();
         let limits = &around.settings.limits;
         store.data_mut().log.renew(limits.log_bytes);
-        store.data_mut().headers = headers.clone();
+        store.data_mut().headers.clone_from(headers);
         let exports = &self.exports;
         let answered = around.sandbox.enter(limits.deadline(), |ticks| {
             store.set_epoch_deadline(ticks);
@@ -280,7 +280,7 @@ impl Instance for Started {
                 }
             }
         });
-        store.data_mut().headers = Headers::new();
+        store.data_mut().headers.clear();
         let wrong = |why: String| Fault::new(FailureKind::Answer, why);
         let stands =
             |access| convert::access_request(access, limits).map(|access| Stands::For(Box::new(access)));

@@ -419,9 +419,9 @@ impl Exchange {
         let held = hop.is_paused();
         hop.slot = None;
         hop.skipped = true;
-        let open = hop.plugin.settings.on_failure == OnFailure::Open;
-        if let Some((direction, frame)) = spare.filter(|_| open && !held) {
-            return self.pass(index, direction, frame);
+        if hop.plugin.settings.on_failure == OnFailure::Open && !held {
+            // It failed at what it was shown, or between two of them.
+            return spare.into_iter().for_each(|(direction, frame)| self.pass(index, direction, frame));
         }
         let answering = !self.answered && self.hops.iter().any(|hop| hop.answering);
         let (direction, too_large) =

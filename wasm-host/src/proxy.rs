@@ -8,10 +8,11 @@ mod properties;
 mod state;
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::{InstancePre, Module, Store, TypedFunc, WasmParams, WasmResults};
 
+use crate::clock;
 use crate::error::{FailureKind, Fault, LoadCode, LoadError};
 use crate::instance::{Action, Instance, News, Part, Program, Stage};
 use crate::slot::Slot;
@@ -76,7 +77,7 @@ impl Program for Plugin {
     fn start(&self, slot: Weak<Slot>) -> Result<Box<dyn Instance>, LoadError> {
         let mut store = Store::new(self.linked.module().engine(), State::new(self.around.clone(), slot));
         store.limiter(|state| &mut state.meter);
-        let deadline = self.around.settings.limits.start_deadline();
+        let (begun, deadline) = (clock::tick(), self.around.settings.limits.start_deadline());
         let started = self.around.sandbox.enter(deadline, |ticks| {
             store.set_epoch_deadline(ticks);
             let instance = self.linked.instantiate(&mut store)?;
@@ -89,7 +90,7 @@ impl Program for Plugin {
         let (exports, module) = started.map_err(|fault| store.data().meter.name(fault).at_start())?;
         let configurations = exports::configurations(&self.places, &mut store, &module);
         let mut instance = Started { store, exports };
-        instance.configure(configurations)?;
+        instance.configure(configurations, begun)?;
         Ok(Box::new(instance))
     }
 
@@ -105,13 +106,14 @@ struct Started {
 }
 
 impl Started {
-    /// Makes the plugin's own context, and gives the plugin its configurations.
-    fn configure(&mut self, configurations: Configurations) -> Result<(), LoadError> {
+    /// Makes the plugin's own context, and gives the plugin its configurations. All of a start has one deadline.
+    fn configure(&mut self, configurations: Configurations, begun: Instant) -> Result<(), LoadError> {
         let settings = self.store.data().around.settings.clone();
         let deadline = settings.limits.start_deadline();
+        let left = || deadline.saturating_sub(clock::tick().saturating_duration_since(begun));
         let size = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX);
         if let Some(create) = &self.exports.context_create {
-            call(&mut self.store, deadline, ROOT, create, (ROOT, 0)).map_err(Fault::at_start)?;
+            call(&mut self.store, left(), ROOT, create, (ROOT, 0)).map_err(Fault::at_start)?;
         }
         for (function, which) in configurations {
             let Some(function) = function else { continue };
@@ -122,23 +124,31 @@ impl Started {
                 Configuring::None => 0,
             };
             let accepted =
-                call(&mut self.store, deadline, ROOT, &function, (ROOT, size)).map_err(Fault::at_start)?;
+                call(&mut self.store, left(), ROOT, &function, (ROOT, size)).map_err(Fault::at_start)?;
             if accepted == 0 {
                 return Err(LoadError::new(LoadCode::Configuration, "it refuses its configuration"));
             }
         }
         self.store.data_mut().configuring = Configuring::None;
-        self.settle(deadline).map_err(Fault::at_start)
+        Ok(())
     }
 
     fn deadline(&self) -> Duration {
         self.store.data().around.settings.limits.deadline()
     }
 
-    /// Ends the contexts that the plugin has done with only now.
+    /// Ends the contexts that the plugin has done with only now, all before one deadline.
     fn settle(&mut self, deadline: Duration) -> Result<(), Fault> {
+        if self.store.data().done.is_empty() {
+            return Ok(());
+        }
+        let begun = clock::tick();
         while let Some(context) = self.store.data_mut().done.pop() {
-            self.delete(deadline, context)?;
+            // It may say so more than once, and while its context is on its way out.
+            if self.store.data_mut().context(context).is_some() {
+                let left = deadline.saturating_sub(clock::tick().saturating_duration_since(begun));
+                self.delete(left, context)?;
+            }
         }
         Ok(())
     }

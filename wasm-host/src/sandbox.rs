@@ -57,6 +57,8 @@ pub(crate) struct Sandbox {
 const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a call in sight after which the clock rests.
 const REST: u64 = 200;
+/// Core instances that a component may be made of.
+const CORE_INSTANCES: u32 = 20;
 /// Memory of a slot that is wiped rather than given back between two instances, as far as it was touched.
 const KEPT: usize = 256 << 10;
 
@@ -148,7 +150,8 @@ impl Pulse {
 fn config(settings: &SandboxSettings) -> Result<Config, LoadError> {
     let mut pool = PoolingAllocationConfig::new();
     let instances = settings.instances;
-    pool.total_core_instances(instances.saturating_mul(2))
+    // What a component of JavaScript takes; one in Rust takes a memory and two tables.
+    pool.total_core_instances(instances.saturating_mul(CORE_INSTANCES))
         .total_component_instances(instances)
         .total_memories(instances)
         .total_tables(instances.saturating_mul(2))
@@ -156,9 +159,9 @@ fn config(settings: &SandboxSettings) -> Result<Config, LoadError> {
         .table_elements(100_000)
         .max_core_instance_size(4 << 20)
         .max_component_instance_size(4 << 20)
-        .max_core_instances_per_component(50)
-        .max_memories_per_component(10)
-        .max_tables_per_component(20)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(4)
+        .max_tables_per_component(8)
         .linear_memory_keep_resident(KEPT)
         .table_keep_resident(KEPT)
         .pagemap_scan(Enabled::Auto);

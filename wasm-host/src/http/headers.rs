@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+/// Bytes, and fields, that cleared headers have room for.
+const ROOM: usize = 1 << 10;
+
 /// Header fields in the order in which they came: names in lower case, values in bytes.
 ///
 /// Kept in one piece of memory, so that a copy costs two allocations whatever is in it. Looking something up is
 /// O(fields); so is a change.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 pub struct Headers {
     /// Name, value, name, value …, without anything between them.
     bytes: Vec<u8>,
@@ -100,6 +103,14 @@ impl Headers {
         }
     }
 
+    /// Takes all fields away, and keeps some of their room for others.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.bytes.shrink_to(ROOM);
+        self.ends.shrink_to(ROOM);
+    }
+
     /// Takes all fields of this name away.
     pub fn remove(&mut self, name: &[u8]) {
         if self.get(name).is_none() {
@@ -109,6 +120,23 @@ impl Headers {
         for (known, value) in before.iter().filter(|(known, _)| !known.eq_ignore_ascii_case(name)) {
             self.append(known, value);
         }
+    }
+}
+
+impl Clone for Headers {
+    /// Plugins often add a field or two: there is room for them.
+    fn clone(&self) -> Self {
+        let mut copy = Self {
+            bytes: Vec::with_capacity(self.bytes.len().saturating_add(64)),
+            ends: Vec::with_capacity(self.ends.len().saturating_add(2)),
+        };
+        copy.clone_from(self);
+        copy
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.bytes.clone_from(&other.bytes);
+        self.ends.clone_from(&other.ends);
     }
 }
 

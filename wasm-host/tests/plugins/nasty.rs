@@ -1,6 +1,10 @@
 use std::thread;
+use std::time::Duration;
 
-use consentry_wasm_host::{FailureKind, Instances, Limits, LoadCode, OnFailure, SandboxSettings, Settings};
+use consentry_wasm_host::{
+    Connection, FailureKind, Frame, Headers, HttpHead, Instances, Limits, LoadCode, OnFailure, Output,
+    SandboxSettings, Settings,
+};
 
 use crate::fixture::{Fixture, continued, failed, granted, module, patient};
 
@@ -275,6 +279,49 @@ fn a_timer_that_takes_longer_than_its_period_holds_no_request() {
     let fixture = Fixture::of(&wat, short());
     for _ in 0..100 {
         continued(fixture.get("/"));
+    }
+}
+
+#[test]
+fn a_timer_that_fails_costs_a_request_of_which_nothing_is_held_no_more_than_its_plugin() {
+    // It sees the request, and fails before the answer comes.
+    let wat = module(
+        r#"
+  (global $seen (mut i32) (i32.const 0))
+  (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (drop (call $tick (i32.const 1))) (i32.const 1))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (global.set $seen (i32.const 1)) (i32.const 0))
+  (func (export "proxy_on_tick") (param i32) (if (global.get $seen) (then (unreachable))))"#,
+    );
+    for (on_failure, status) in [(OnFailure::Open, "200"), (OnFailure::Closed, "503")] {
+        let fixture = Fixture::of(&wat, Settings { on_failure, ..granted() });
+        let mut exchange = fixture.host.exchange(Connection::default());
+        exchange.request(Frame::Head(HttpHead::new("GET", "/").headers, true));
+        assert!(matches!(exchange.output(), Some(Output::Upstream(Frame::Head(_, true)))));
+        assert!(exchange.wait(Duration::from_secs(60)));
+        exchange.response(Frame::Head(Headers::from_iter([(":status", "200")]), true));
+        match exchange.output() {
+            Some(Output::Client(Frame::Head(head, true))) => assert_eq!(head.text(":status"), Some(status)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_request_ends_once_however_often_its_plugin_says_that_it_is_done() {
+    let wat = module(
+        r#"
+  (import "env" "proxy_done" (func $done (result i32)))
+  (data (i32.const 0) "gone")
+  (func (export "proxy_on_done") (param i32) (result i32) (drop (call $done)) (i32.const 1))
+  (func (export "proxy_on_log") (param i32) (drop (call $done)))
+  (func (export "proxy_on_delete") (param i32) (drop (call $log (i32.const 2) (i32.const 0) (i32.const 4))))"#,
+    );
+    let import = wat.lines().find(|line| line.contains("$done (result")).unwrap().to_owned();
+    let wat = wat.replacen(&import, "", 1).replacen("(module", &format!("(module {import}"), 1);
+    let fixture = Fixture::of(&wat, granted());
+    for _ in 0..2 {
+        continued(fixture.get("/"));
+        assert_eq!(fixture.lines(), ["info it: gone"]);
     }
 }
 
