@@ -24,11 +24,48 @@ pub(crate) struct Plugin {
     pub(crate) name: Arc<str>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) program: Box<dyn Program>,
-    /// Started instances without a request. The last that was used is the first to be used again.
-    idle: Mutex<Vec<Arc<Slot>>>,
+    idle: Mutex<Idle>,
     places: Arc<AtomicUsize>,
     faults: Arc<Faults>,
     retired: AtomicBool,
+}
+
+/// Started instances without a request.
+#[derive(Default)]
+struct Idle {
+    /// With the count of requests at which it was left. The last that was used is the first to be used again, so that
+    /// the first here is the one that was not needed for longest.
+    slots: Vec<(u64, Arc<Slot>)>,
+    /// Requests that have left an instance.
+    requests: u64,
+}
+
+/// Requests after which an instance that none of them needed is given back.
+const NEEDED_WITHIN: u64 = 10_000;
+
+impl Idle {
+    /// Keeps an instance. The answer is one that has not been needed, beyond the `wanted`.
+    fn put(&mut self, slot: Arc<Slot>, wanted: usize) -> Option<Arc<Slot>> {
+        self.requests = self.requests.saturating_add(1);
+        self.slots.push((self.requests, slot));
+        let (left, _) = self.slots.first()?;
+        let spare = self.slots.len() > wanted && left.saturating_add(NEEDED_WITHIN) < self.requests;
+        spare.then(|| self.slots.remove(0).1)
+    }
+
+    /// An instance that can serve. One that is busy with its timer is left for another.
+    fn take(&mut self) -> Option<Arc<Slot>> {
+        let mut place = self.slots.len();
+        while let Some(before) = place.checked_sub(1) {
+            place = before;
+            match self.slots.get(place).and_then(|(_, slot)| slot.is_ready()) {
+                Some(true) => return Some(self.slots.remove(place).1),
+                Some(false) => drop(self.slots.remove(place)),
+                None => {}
+            }
+        }
+        None
+    }
 }
 
 /// Starts that fail in a row after which none is tried for a moment. (A request that fails is no reason to wait: else
@@ -143,7 +180,7 @@ impl Plugin {
     /// An instance for one request.
     pub(crate) fn check_out(&self) -> Result<Arc<Slot>, Failure> {
         if self.settings.instances == Instances::Shared
-            && let Some(slot) = self.take_idle()
+            && let Some(slot) = lock(&self.idle).take()
         {
             return Ok(slot);
         }
@@ -168,31 +205,22 @@ impl Plugin {
         })
     }
 
-    /// An instance that waits for a request. One that is busy with its timer is left for another.
-    fn take_idle(&self) -> Option<Arc<Slot>> {
-        let mut idle = lock(&self.idle);
-        let mut place = idle.len();
-        while let Some(before) = place.checked_sub(1) {
-            place = before;
-            match idle.get(place).and_then(|slot| slot.is_ready()) {
-                Some(true) => return Some(idle.remove(place)),
-                Some(false) => drop(idle.remove(place)),
-                None => {}
-            }
-        }
-        None
-    }
-
     /// Takes an instance back whose request has ended well.
     pub(crate) fn check_in(&self, slot: Arc<Slot>) {
         slot.listen(None);
         if self.settings.instances == Instances::Shared && !self.retired.load(Ordering::Acquire) {
-            lock(&self.idle).push(slot);
+            // Dropped when nothing is locked any more.
+            let _unneeded = lock(&self.idle).put(slot, self.settings.started.max(1));
             // It may have been retired in between; then whoever did that, or this, finds the slot.
             if self.retired.load(Ordering::Acquire) {
-                lock(&self.idle).clear();
+                self.clear();
             }
         }
+    }
+
+    fn clear(&self) {
+        let idle = std::mem::take(&mut lock(&self.idle).slots);
+        drop(idle);
     }
 
     pub(crate) fn failure(&self, fault: &Fault) -> Failure {
@@ -213,8 +241,7 @@ impl Plugin {
     /// It is replaced: no instance is kept for another request.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
-        let idle = std::mem::take(&mut *lock(&self.idle));
-        drop(idle);
+        self.clear();
     }
 
     /// Instances that there are, and failures so far.

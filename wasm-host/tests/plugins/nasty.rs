@@ -209,6 +209,27 @@ fn a_pool_that_is_used_up_leaves_the_other_plugins_alone() {
 }
 
 #[test]
+fn instances_that_are_not_needed_any_more_are_given_back() {
+    let fixture = Fixture::of(&on_bad(""), Settings { started: 2, ..granted() });
+    let instances = || fixture.host.standing()[0].instances;
+    let begin = |_| {
+        let mut exchange = fixture.host.exchange(Connection::default());
+        exchange.request(Frame::Head(HttpHead::new("GET", "/").headers, true));
+        exchange
+    };
+    drop((0..20).map(begin).collect::<Vec<_>>());
+    assert_eq!(instances(), 20);
+    for _ in 0..9_900 {
+        continued(fixture.get("/"));
+    }
+    assert_eq!(instances(), 20);
+    for _ in 0..200 {
+        continued(fixture.get("/"));
+    }
+    assert_eq!(instances(), 2, "those that were asked for stay");
+}
+
+#[test]
 fn what_fails_at_its_start_is_not_loaded_and_what_was_there_stays() {
     let start = |body: &str| {
         format!("(module (memory (export \"memory\") 1) (func (export \"proxy_abi_version_0_2_1\")) {body})")
