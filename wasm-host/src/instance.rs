@@ -33,6 +33,11 @@ pub(crate) trait Instance: Send {
 
     /// Something came that is no part of a request.
     fn wake(&mut self, news: News) -> Result<(), Fault>;
+
+    /// Whether it has done with all requests that ended, and waits for no answer.
+    fn is_done(&self) -> bool {
+        true
+    }
 }
 
 /// The steps of a request and its answer.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::error::{Failure, FailureKind, Fault, LoadCode, LoadError};
 use crate::instance::Program;
-use crate::settings::{Instances, Settings};
+use crate::settings::{Capability, Instances, Settings};
 use crate::slot::{Slot, lock};
 
 /// Told what plugins say and how they fail.
@@ -48,9 +48,9 @@ impl Idle {
     fn put(&mut self, slot: Arc<Slot>, wanted: usize) -> Option<Arc<Slot>> {
         self.requests = self.requests.saturating_add(1);
         self.slots.push((self.requests, slot));
-        let (left, _) = self.slots.first()?;
+        let (left, first) = self.slots.first()?;
         let spare = self.slots.len() > wanted && left.saturating_add(NEEDED_WITHIN) < self.requests;
-        spare.then(|| self.slots.remove(0).1)
+        (spare && first.is_done()).then(|| self.slots.remove(0).1)
     }
 
     /// An instance that can serve. One that is busy with its timer is left for another.
@@ -210,12 +210,19 @@ impl Plugin {
         slot.listen(None);
         if self.settings.instances == Instances::Shared && !self.retired.load(Ordering::Acquire) {
             // Dropped when nothing is locked any more.
-            let _unneeded = lock(&self.idle).put(slot, self.settings.started.max(1));
+            let _unneeded = lock(&self.idle).put(slot, self.wanted());
             // It may have been retired in between; then whoever did that, or this, finds the slot.
             if self.retired.load(Ordering::Acquire) {
                 self.clear();
             }
         }
+    }
+
+    /// Instances that are kept though nothing needs them. One that has a timer, or reads a queue, does its part without
+    /// requests.
+    fn wanted(&self) -> usize {
+        let alone = [Capability::Ticks, Capability::Shared].iter().any(|part| self.settings.grants(*part));
+        if alone { usize::MAX } else { self.settings.started.max(1) }
     }
 
     fn clear(&self) {

@@ -77,8 +77,8 @@ impl Program for Plugin {
     fn start(&self, slot: Weak<Slot>) -> Result<Box<dyn Instance>, LoadError> {
         let mut store = Store::new(self.linked.module().engine(), State::new(self.around.clone(), slot));
         store.limiter(|state| &mut state.meter);
-        let (begun, deadline) = (clock::tick(), self.around.settings.limits.start_deadline());
-        let started = self.around.sandbox.enter(deadline, |ticks| {
+        let end = Deadline::after(self.around.settings.limits.start_deadline());
+        let started = self.around.sandbox.enter(end.deadline, |ticks| {
             store.set_epoch_deadline(ticks);
             let instance = self.linked.instantiate(&mut store)?;
             let state = store.data_mut();
@@ -90,7 +90,7 @@ impl Program for Plugin {
         let (exports, module) = started.map_err(|fault| store.data().meter.name(fault).at_start())?;
         let configurations = exports::configurations(&self.places, &mut store, &module);
         let mut instance = Started { store, exports };
-        instance.configure(configurations, begun)?;
+        instance.configure(configurations, &end)?;
         Ok(Box::new(instance))
     }
 
@@ -107,13 +107,12 @@ struct Started {
 
 impl Started {
     /// Makes the plugin's own context, and gives the plugin its configurations. All of a start has one deadline.
-    fn configure(&mut self, configurations: Configurations, begun: Instant) -> Result<(), LoadError> {
+    fn configure(&mut self, configurations: Configurations, end: &Deadline) -> Result<(), LoadError> {
         let settings = self.store.data().around.settings.clone();
-        let deadline = settings.limits.start_deadline();
-        let left = || deadline.saturating_sub(clock::tick().saturating_duration_since(begun));
+        let left = || end.left().map_err(Fault::at_start);
         let size = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX);
         if let Some(create) = &self.exports.context_create {
-            call(&mut self.store, left(), ROOT, create, (ROOT, 0)).map_err(Fault::at_start)?;
+            call(&mut self.store, left()?, ROOT, create, (ROOT, 0)).map_err(Fault::at_start)?;
         }
         for (function, which) in configurations {
             let Some(function) = function else { continue };
@@ -124,7 +123,7 @@ impl Started {
                 Configuring::None => 0,
             };
             let accepted =
-                call(&mut self.store, left(), ROOT, &function, (ROOT, size)).map_err(Fault::at_start)?;
+                call(&mut self.store, left()?, ROOT, &function, (ROOT, size)).map_err(Fault::at_start)?;
             if accepted == 0 {
                 return Err(LoadError::new(LoadCode::Configuration, "it refuses its configuration"));
             }
@@ -142,23 +141,43 @@ impl Started {
         if self.store.data().done.is_empty() {
             return Ok(());
         }
-        let begun = clock::tick();
+        let end = Deadline::after(deadline);
         while let Some(context) = self.store.data_mut().done.pop() {
             // It may say so more than once, and while its context is on its way out.
             if self.store.data_mut().context(context).is_some() {
-                let left = deadline.saturating_sub(clock::tick().saturating_duration_since(begun));
-                self.delete(left, context)?;
+                self.delete(&end, context)?;
             }
         }
         Ok(())
     }
 
-    fn delete(&mut self, deadline: Duration, context: u32) -> Result<(), Fault> {
+    fn delete(&mut self, end: &Deadline, context: u32) -> Result<(), Fault> {
         for function in [&self.exports.log, &self.exports.delete].into_iter().flatten() {
-            call(&mut self.store, deadline, context, function, context)?;
+            call(&mut self.store, end.left()?, context, function, context)?;
         }
         self.store.data_mut().contexts.retain(|(other, _)| *other != context);
         Ok(())
+    }
+}
+
+/// When several calls have to be over.
+struct Deadline {
+    begun: Instant,
+    deadline: Duration,
+}
+
+impl Deadline {
+    fn after(deadline: Duration) -> Self {
+        Self { begun: clock::tick(), deadline }
+    }
+
+    /// What is left for the next of them.
+    fn left(&self) -> Result<Duration, Fault> {
+        let left = self.deadline.saturating_sub(clock::tick().saturating_duration_since(self.begun));
+        if left.is_zero() {
+            return Err(Fault::new(FailureKind::Deadline, "its calls together take too long"));
+        }
+        Ok(left)
     }
 }
 
@@ -182,6 +201,11 @@ fn call<P: WasmParams, R: WasmResults>(
 }
 
 impl Instance for Started {
+    fn is_done(&self) -> bool {
+        let state = self.store.data();
+        state.contexts.is_empty() && state.calls.is_empty()
+    }
+
     fn begin(&mut self, part: Box<Part>) -> Result<(), Fault> {
         let deadline = self.deadline();
         let state = self.store.data_mut();
@@ -241,7 +265,7 @@ impl Instance for Started {
             }
             return Ok(());
         }
-        self.delete(deadline, context)?;
+        self.delete(&Deadline::after(deadline), context)?;
         self.settle(deadline)
     }
 

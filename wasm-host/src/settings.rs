@@ -93,7 +93,7 @@ impl Capability {
 #[serde(rename_all = "snake_case")]
 pub enum Instances {
     /// A started instance, which has served requests before and will again: some microseconds. What a plugin keeps
-    /// in its memory, it keeps.
+    /// in its memory is there for requests after it, until the instance fails or is not needed any more.
     Shared,
     /// An instance of its own for every request, started for it and dropped after it: nothing is left of a request.
     Fresh,

@@ -54,6 +54,14 @@ impl Slot {
         self.state.try_lock().ok().map(|state| matches!(*state, State::Ready(_)))
     }
 
+    /// Whether nothing is lost with its instance but what it remembers.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state.try_lock().is_ok_and(|state| match &*state {
+            State::Ready(instance) => instance.is_done(),
+            State::Starting | State::Gone(_) => false,
+        })
+    }
+
     /// Who is to be told when news changed something.
     pub(crate) fn listen(&self, signal: Option<Arc<Signal>>) {
         *lock(&self.signal) = signal;

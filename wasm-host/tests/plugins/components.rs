@@ -110,6 +110,14 @@ fn a_component_is_given_the_headers_that_it_asks_for() {
         assert_eq!(responded(ask(head)).1, Cause::Denied("unmapped".to_owned()));
     }
     // What a request begins with is no header.
+    let imports = r#"(import "consentry:gateway/headers@0.1.0" "all" (func $all (param i32)))"#;
+    let alone = "(call $all (i32.const 200))
+        (if (i32.ne (i32.load offset=4 (i32.const 200)) (i32.const 1)) (then (return (i32.const 1000))))
+        (call $some (i32.load offset=8 (i32.load (i32.const 200))))";
+    let all = self::fixture(&mapping(imports, alone), bare());
+    continued(all.host.on_request(&HttpHead::new("GET", "/").header("x-id", "ivan")));
+    let imports = r#"(import "consentry:gateway/headers@0.1.0" "get" (func $get (param i32 i32 i32)))
+  (data (i32.const 600) "X-Id:path")"#;
     let pseudo = self::fixture(&mapping(imports, &only("(i32.const 604) (i32.const 5)")), bare());
     assert_eq!(responded(pseudo.get("ivan")).1, Cause::Denied("unmapped".to_owned()));
 }
