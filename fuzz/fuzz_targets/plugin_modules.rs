@@ -37,7 +37,8 @@ static HOST: LazyLock<Host> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     // What is no module at all, too.
-    let limits = Limits { deadline_ms: 20, start_deadline_ms: 20, ..Limits::default() };
+    let limits =
+        Limits { deadline_ms: 20, start_deadline_ms: 20, pause_deadline_ms: 20, ..Limits::default() };
     let settings = Settings { limits, ..Settings::default() };
     HOST.load("bytes", bytes, settings.clone()).ok();
     HOST.unload("bytes");
