@@ -107,15 +107,21 @@ impl authorization::Host for State {
         let around = &self.around;
         let request = convert::access_request(request, &around.settings.limits);
         let ask = |request| around.authority.evaluate(&request).map_err(|error| error.to_string());
-        convert::evaluation(request.and_then(ask))
+        convert::evaluation(request.and_then(ask), &around.settings.limits)
     }
 
     fn list_permitted(&mut self, principal: Entity, resource: Entity) -> Vec<Permitted> {
         let permitted = self.around.authority.list(&convert::uid(principal), &convert::uid(resource));
-        let permitted = permitted.into_iter();
-        permitted
-            .map(|(action, until)| Permitted { action, valid_until: until.map(convert::millis) })
-            .collect()
+        let size: usize = permitted.iter().map(|(action, _)| action.len()).sum();
+        if size > self.around.settings.limits.result_bytes {
+            self.around.note(&mut self.log, "the list that it asks for is too large");
+            return Vec::new();
+        }
+        let line = |(action, until): (String, _)| Permitted {
+            action,
+            valid_until: Option::map(until, convert::millis),
+        };
+        permitted.into_iter().map(line).collect()
     }
 }
 

@@ -58,9 +58,14 @@ pub(super) fn access_request(request: WitAccessRequest, limits: &Limits) -> Resu
     })
 }
 
-/// The answer; what was no question is denied.
-pub(super) fn evaluation(answer: Result<policy::Evaluation, String>) -> Evaluation {
-    match answer {
+/// The answer; what was no question is denied, and so is what has an answer that is too large.
+pub(super) fn evaluation(answer: Result<policy::Evaluation, String>, limits: &Limits) -> Evaluation {
+    let size = |answer: &policy::Evaluation| {
+        answer.determining_policies.iter().chain(&answer.errors).map(String::len).sum::<usize>()
+    };
+    let too_large = || "its answer is too large".to_owned();
+    let fits = |answer| if size(&answer) <= limits.result_bytes { Ok(answer) } else { Err(too_large()) };
+    match answer.and_then(fits) {
         Ok(answer) => Evaluation {
             decision: if answer.is_allowed() { Decision::Allow } else { Decision::Deny },
             reason: answer.reason.map(|reason| reason.name().to_owned()),
@@ -154,4 +159,26 @@ fn fits(headers: &Headers, limits: &Limits) -> Result<(), String> {
         return Ok(());
     }
     Err("its headers are too many, or too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use consentry::{Engine, MemoryLedger};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_too_large_is_a_denial() {
+        let engine = Engine::open(MemoryLedger::new()).unwrap();
+        let request = AccessRequest::new(Uid::new("Installer", "a"), "liveView", Uid::new("Device", "b"));
+        let mut answer = engine.evaluate(&request, Timestamp::from_millis(0)).unwrap();
+        answer.errors = vec!["e".repeat(40), "f".repeat(24)];
+        let limits = |result_bytes| Limits { result_bytes, ..Limits::default() };
+        let whole = evaluation(Ok(answer.clone()), &limits(64));
+        assert_eq!((whole.reason.as_deref(), whole.errors.len()), (Some("unknown_principal"), 2));
+        let cut = evaluation(Ok(answer), &limits(63));
+        assert!(matches!(cut.decision, Decision::Deny));
+        assert_eq!(cut.reason.as_deref(), Some("malformed"));
+        assert_eq!(cut.errors, ["its answer is too large"]);
+    }
 }
