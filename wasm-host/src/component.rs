@@ -117,11 +117,10 @@ impl authorization::Host for State {
             self.around.note(&mut self.log, "the list that it asks for is too large");
             return Vec::new();
         }
-        let line = |(action, until): (String, _)| Permitted {
-            action,
-            valid_until: Option::map(until, convert::millis),
-        };
-        permitted.into_iter().map(line).collect()
+        let permitted = permitted.into_iter();
+        permitted
+            .map(|(action, until)| Permitted { action, valid_until: until.map(convert::millis) })
+            .collect()
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct Plugin {
     pub(crate) settings: Arc<Settings>,
     pub(crate) program: Box<dyn Program>,
     idle: Mutex<Idle>,
+    /// Instances that are kept though nothing needs them. One that has a timer, or reads a queue, does its part without
+    /// requests.
+    kept: usize,
     places: Arc<AtomicUsize>,
     faults: Arc<Faults>,
     retired: AtomicBool,
@@ -44,12 +47,12 @@ struct Idle {
 const NEEDED_WITHIN: u64 = 10_000;
 
 impl Idle {
-    /// Keeps an instance. The answer is one that has not been needed, beyond the `wanted`.
-    fn put(&mut self, slot: Arc<Slot>, wanted: usize) -> Option<Arc<Slot>> {
+    /// Keeps an instance. The answer is one beyond the `kept` that has not been needed.
+    fn put(&mut self, slot: Arc<Slot>, kept: usize) -> Option<Arc<Slot>> {
         self.requests = self.requests.saturating_add(1);
         self.slots.push((self.requests, slot));
         let (left, first) = self.slots.first()?;
-        let spare = self.slots.len() > wanted && left.saturating_add(NEEDED_WITHIN) < self.requests;
+        let spare = self.slots.len() > kept && left.saturating_add(NEEDED_WITHIN) < self.requests;
         (spare && first.is_done()).then(|| self.slots.remove(0).1)
     }
 
@@ -142,8 +145,14 @@ impl Plugin {
             in_a_row: Mutex::default(),
             any: AtomicBool::new(false),
         });
+        let started = match settings.instances {
+            Instances::Shared => settings.started.max(1),
+            Instances::Fresh => 1,
+        };
+        let alone = [Capability::Ticks, Capability::Shared].iter().any(|part| settings.grants(*part));
         let plugin = Self {
             name,
+            kept: if alone { usize::MAX } else { started },
             settings,
             program,
             idle: Mutex::default(),
@@ -151,11 +160,7 @@ impl Plugin {
             faults,
             retired: AtomicBool::new(false),
         };
-        let wanted = match plugin.settings.instances {
-            Instances::Shared => plugin.settings.started.max(1),
-            Instances::Fresh => 1,
-        };
-        for _ in 0..wanted {
+        for _ in 0..started {
             let slot = plugin.start()?;
             plugin.check_in(slot);
         }
@@ -210,19 +215,12 @@ impl Plugin {
         slot.listen(None);
         if self.settings.instances == Instances::Shared && !self.retired.load(Ordering::Acquire) {
             // Dropped when nothing is locked any more.
-            let _unneeded = lock(&self.idle).put(slot, self.wanted());
+            let _unneeded = lock(&self.idle).put(slot, self.kept);
             // It may have been retired in between; then whoever did that, or this, finds the slot.
             if self.retired.load(Ordering::Acquire) {
                 self.clear();
             }
         }
-    }
-
-    /// Instances that are kept though nothing needs them. One that has a timer, or reads a queue, does its part without
-    /// requests.
-    fn wanted(&self) -> usize {
-        let alone = [Capability::Ticks, Capability::Shared].iter().any(|part| self.settings.grants(*part));
-        if alone { usize::MAX } else { self.settings.started.max(1) }
     }
 
     fn clear(&self) {

@@ -57,7 +57,7 @@ pub(crate) struct Sandbox {
 const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a call in sight after which the clock rests.
 const REST: u64 = 200;
-/// Core instances that a component may be made of.
+/// Core instances that a component may be made of; one of JavaScript has 13.
 const CORE_INSTANCES: u32 = 20;
 /// Memory of a slot that is wiped rather than given back between two instances, as far as it was touched.
 const KEPT: usize = 256 << 10;
@@ -150,7 +150,6 @@ impl Pulse {
 fn config(settings: &SandboxSettings) -> Result<Config, LoadError> {
     let mut pool = PoolingAllocationConfig::new();
     let instances = settings.instances;
-    // What a component of JavaScript takes; one in Rust takes a memory and two tables.
     pool.total_core_instances(instances.saturating_mul(CORE_INSTANCES))
         .total_component_instances(instances)
         .total_memories(instances)

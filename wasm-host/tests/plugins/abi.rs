@@ -1,6 +1,6 @@
 use consentry_wasm_host::{LoadCode, MetricValue, Settings};
 
-use crate::fixture::{Fixture, bare, continued, granted, module};
+use crate::fixture::{Fixture, bare, continued, granted, module, module_with};
 use crate::functions::{FUNCTIONS, WASI, import};
 
 fn importing(imports: &str) -> String {
@@ -72,8 +72,7 @@ fn a_plugin_works_without_a_request_when_it_may() {
   (func (export "proxy_on_queue_ready") (param i32 i32)
     (if (i32.eqz (call $take (local.get 1) (i32.const 80) (i32.const 84)))
       (then (drop (call $count (i32.load (i32.const 68)) (i64.extend_i32_u (i32.load (i32.const 84))))))))"#;
-    let wat = module(body).replacen("(module", &format!("(module {WORKING}"), 1);
-    let fixture = Fixture::of(&wat, granted());
+    let fixture = Fixture::of(&module_with(WORKING, body), granted());
     let counted = || -> Vec<(String, MetricValue)> {
         fixture.host.metrics("it").into_iter().map(|metric| (metric.name, metric.value)).collect()
     };

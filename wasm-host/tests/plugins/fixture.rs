@@ -137,8 +137,14 @@ pub(crate) fn failed(verdict: Verdict) -> FailureKind {
 
 /// A module of proxy-wasm with an allocator that starts anew with each request, and `body` in it.
 pub(crate) fn module(body: &str) -> String {
+    module_with("", body)
+}
+
+/// As [`module`], with further imports: they come first in a module.
+pub(crate) fn module_with(imports: &str, body: &str) -> String {
     format!(
         r#"(module
+  {imports}
   (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
   (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_replace_header_map_value" (func $replace (param i32 i32 i32 i32 i32) (result i32)))

@@ -6,7 +6,7 @@ use consentry_wasm_host::{
     Output, SandboxSettings, Settings,
 };
 
-use crate::fixture::{Fixture, bare, continued, failed, granted, module, patient};
+use crate::fixture::{Fixture, bare, continued, failed, granted, module, module_with, patient};
 
 /// Does `body` when the path of a request begins with `/bad`, and nothing otherwise.
 fn on_bad(body: &str) -> String {
@@ -94,9 +94,9 @@ fn requests_that_fail_keep_nobody_else_out() {
 #[test]
 fn a_plugin_that_does_not_start_any_more_is_left_alone_for_a_moment() {
     // A request spoils what is shared, and traps; whoever starts after that refuses.
-    let wat = module(
+    let wat = module_with(
+        r#"(import "env" "proxy_get_shared_data" (func $shared (param i32 i32 i32 i32 i32) (result i32)))"#,
         r#"
-  (import "env" "proxy_get_shared_data" (func $shared (param i32 i32 i32 i32 i32) (result i32)))
   (data (i32.const 0) "k")
   (func (export "proxy_on_vm_start") (param i32 i32) (result i32)
     (i32.ne (i32.const 0) (call $shared (i32.const 0) (i32.const 1) (i32.const 16) (i32.const 20) (i32.const 24))))
@@ -104,8 +104,6 @@ fn a_plugin_that_does_not_start_any_more_is_left_alone_for_a_moment() {
     (drop (call $share (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 0)))
     (unreachable))"#,
     );
-    let (import, rest) = (wat.lines().find(|line| line.contains("$shared")).unwrap().to_owned(), wat);
-    let wat = rest.replacen(&import, "", 1).replacen("(module", &format!("(module {import}"), 1);
     let fixture = Fixture::of(&wat, short());
     let kinds: Vec<_> = (0..13).map(|_| failed(fixture.get("/"))).collect();
     assert_eq!(kinds[0], FailureKind::Trap);
@@ -311,16 +309,14 @@ fn a_plugin_that_never_has_done_with_its_requests_does_not_keep_them_all() {
 
 #[test]
 fn names_of_metrics_have_an_end() {
-    let wat = module(
+    let wat = module_with(
+        r#"(import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))"#,
         r#"
-  (import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
     (if (i32.ne (i32.const 10) (call $define (i32.const 0) (i32.const 64) (i32.const 201) (i32.const 0))) (then (unreachable)))
     (if (call $define (i32.const 0) (i32.const 64) (i32.const 200) (i32.const 0)) (then (unreachable)))
     (i32.const 0))"#,
     );
-    let import = wat.lines().find(|line| line.contains("$define (param")).unwrap().to_owned();
-    let wat = wat.replacen(&import, "", 1).replacen("(module", &format!("(module {import}"), 1);
     continued(Fixture::of(&wat, short()).get("/"));
 }
 
@@ -370,16 +366,14 @@ fn a_timer_that_fails_costs_a_request_of_which_nothing_is_held_no_more_than_its_
 
 #[test]
 fn a_request_ends_once_however_often_its_plugin_says_that_it_is_done() {
-    let wat = module(
+    let wat = module_with(
+        r#"(import "env" "proxy_done" (func $done (result i32)))"#,
         r#"
-  (import "env" "proxy_done" (func $done (result i32)))
   (data (i32.const 0) "gone")
   (func (export "proxy_on_done") (param i32) (result i32) (drop (call $done)) (i32.const 1))
   (func (export "proxy_on_log") (param i32) (drop (call $done)))
   (func (export "proxy_on_delete") (param i32) (drop (call $log (i32.const 2) (i32.const 0) (i32.const 4))))"#,
     );
-    let import = wat.lines().find(|line| line.contains("$done (result")).unwrap().to_owned();
-    let wat = wat.replacen(&import, "", 1).replacen("(module", &format!("(module {import}"), 1);
     let fixture = Fixture::of(&wat, granted());
     for _ in 0..2 {
         continued(fixture.get("/"));
@@ -389,17 +383,15 @@ fn a_request_ends_once_however_often_its_plugin_says_that_it_is_done() {
 
 #[test]
 fn a_property_with_an_endless_path_is_not_there() {
-    let wat = module(
+    let wat = module_with(
+        r#"(import "env" "proxy_get_property" (func $property (param i32 i32 i32 i32) (result i32)))"#,
         r#"
-  (import "env" "proxy_get_property" (func $property (param i32 i32 i32 i32) (result i32)))
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
     (drop (memory.grow (i32.const 400)))
     (if (i32.ne (i32.const 1) (call $property (i32.const 65536) (i32.const 26000000) (i32.const 0) (i32.const 4)))
       (then (unreachable)))
     (i32.const 0))"#,
     );
-    let import = wat.lines().find(|line| line.contains("$property (param")).unwrap().to_owned();
-    let wat = wat.replacen(&import, "", 1).replacen("(module", &format!("(module {import}"), 1);
     continued(Fixture::of(&wat, short()).get("/"));
 }
 

@@ -6,7 +6,7 @@ use consentry_wasm_host::{
     NoCallout, Output, Reply, Settings, Verdict,
 };
 
-use crate::fixture::{Fixture, bare, continued, failed, granted, module, patient, responded};
+use crate::fixture::{Fixture, bare, continued, failed, granted, module, module_with, patient, responded};
 
 fn head(fields: &[(&str, &str)]) -> Headers {
     fields.iter().copied().collect()
@@ -229,7 +229,6 @@ const CALLING: &str = r#"
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
     (i32.eqz (call $call (i32.const 0) (i32.const 2) (i32.const 4) (i32.const 61) (i32.const 0) (i32.const 0)
       (i32.const 0) (i32.const 0) (i32.const 1000) (i32.const 100))))
-  (import "env" "proxy_set_effective_context" (func $effective (param i32) (result i32)))
   (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32)
     (drop (call $effective (i32.const 2)))
     (if (local.get 2)
@@ -241,10 +240,9 @@ fn calling(limits: Limits, granted_upstream: bool) -> (Fixture, Kept) {
     let kept = Kept::default();
     let fixture = Fixture::with(|builder| builder.callouts(kept.clone()));
     let upstreams = granted_upstream.then(|| "up".to_owned()).into_iter().collect();
-    // Imports come first in a module.
-    let body = CALLING.lines().filter(|line| !line.contains("(import")).collect::<Vec<_>>().join("\n");
-    let import = CALLING.lines().find(|line| line.contains("(import")).unwrap();
-    let wat = module(&body).replacen("(module", &format!("(module\n{import}"), 1);
+    let effective =
+        r#"(import "env" "proxy_set_effective_context" (func $effective (param i32) (result i32)))"#;
+    let wat = module_with(effective, CALLING);
     fixture.load(&wat, Settings { upstreams, limits, ..granted() }).unwrap();
     (fixture, kept)
 }
