@@ -6,6 +6,7 @@
 
 mod apply;
 mod coverage;
+mod ids;
 mod record;
 mod snapshot;
 mod trie;

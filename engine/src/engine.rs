@@ -13,7 +13,7 @@ use crate::decide::{Effect, Lifetimes};
 use crate::directory::{Directory, IllegalEvent, Revision};
 use crate::domain::{CommandId, Duration, TicketId, Timestamp, Uid};
 use crate::ledger::{AuditEntry, Ledger, LedgerError, Outcome, Record};
-use crate::policy::{AccessRequest, Evaluation, Policies, PolicyErrors, RequestError};
+use crate::policy::{AccessRequest, Claims, Evaluation, Policies, PolicyErrors, Reading, RequestError};
 use crate::refusal::Refusal;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -232,9 +232,17 @@ impl Engine {
         resource: &Uid,
         now: Timestamp,
     ) -> Vec<(String, Option<Timestamp>)> {
+        self.reading(now).permitted(principal, resource, &Claims::default()).unwrap_or_default()
+    }
+
+    /// Policies and facts as they are now: for several questions that are to be answered from the same.
+    #[must_use]
+    pub fn reading(&self, now: Timestamp) -> Reading {
         let now = self.latch(now);
-        let directory = self.inner.published.load();
-        self.inner.policies.load().permitted(&**directory, directory.revision(), principal, resource, now)
+        let directory = self.inner.published.load_full();
+        let policies = Policies::clone(&self.inner.policies.load());
+        let revision = directory.revision();
+        Reading::new(policies, directory, revision, now)
     }
 
     /// Where a thing stands. `None`: there is no such thing. What is shown as over stays over: where time alone

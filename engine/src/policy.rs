@@ -7,21 +7,32 @@
 
 mod authorize;
 pub mod cases;
+mod context;
+mod declared;
+mod entities;
 mod evaluate;
 mod load;
 mod program;
+mod reading;
+mod search;
 mod sight;
 mod slice;
+mod supplied;
 
+pub use entities::{EntitiesError, EntityStore};
 pub use evaluate::{AccessRequest, DenyReason, Evaluation, RequestError};
 pub use load::{PolicyError, PolicyErrors, PolicyFile, PolicySources};
+pub use reading::Reading;
+pub use search::{Found, Sought, Span};
 pub use sight::Hints;
 pub use slice::{EntitySource, Slice, Unknown};
+pub use supplied::{Claims, Supplied};
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cedar_policy::{Authorizer as CedarAuthorizer, Entity, EntityUid, PolicySet, RequestEnv, Schema};
+use declared::Declared;
 use program::Program;
 
 /// A validated set of policies. Cloning it is O(1); a set is replaced whole or not at all.
@@ -39,6 +50,8 @@ struct Inner {
     ids: Vec<String>,
     warnings: Vec<PolicyError>,
     version: String,
+    /// Whether the schema has the actions of the commands: which are then no checks.
+    has_commands: bool,
     authorizer: CedarAuthorizer,
 }
 
@@ -55,10 +68,18 @@ struct Environment {
     programs: Option<Vec<Arc<Program>>>,
     /// What these look at.
     hints: Hints,
+    /// What the schema declares.
+    declared: Declared,
     /// Whether a `forbid` among them looks at the time by itself.
     timed_forbid: bool,
     /// The permits among them that look at the time by themselves.
     timed_permits: BTreeSet<String>,
+}
+
+impl Environment {
+    fn is_for_the_types_of(&self, other: &Self) -> bool {
+        (&self.principal_type, &self.resource_type) == (&other.principal_type, &other.resource_type)
+    }
 }
 
 impl Policies {

@@ -2,7 +2,8 @@
 
 use cedar_policy::{Context, Decision, RestrictedExpression};
 
-use super::evaluate::{Verdict, datetime};
+use super::context::datetime;
+use super::evaluate::Verdict;
 use super::slice::{Built, Slice, SliceError, Slicer, Type, uid};
 use super::{Environment, Policies, program};
 use crate::decide::{Authorization, Authorizer, Fact, Question, Resource};

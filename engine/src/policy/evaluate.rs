@@ -1,12 +1,12 @@
 //! A check: may this principal do this now?
 
-use cedar_policy::{Context, Decision, Entities, EvalResult, Request, RestrictedExpression};
+use cedar_policy::{Context, Decision, Entities, Request};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::load::name;
 use super::slice::{EntitySource, Slice, Unknown};
-use super::{Environment, Hints, Policies};
+use super::{Claims, Environment, Hints, Policies, Supplied};
 use crate::command::Command;
 use crate::directory::{Coverage, Revision};
 use crate::domain::{Timestamp, Uid};
@@ -27,13 +27,23 @@ pub struct AccessRequest {
     /// The answer must know at least this revision; it is `stale` otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<Revision>,
+    /// What the asker knows of principal and resource beside their ids; see [`Policies::question_with`].
+    #[serde(skip)]
+    pub supplied: Supplied,
 }
 
 impl AccessRequest {
     /// The question whether `principal` may do `action` on `resource`.
     #[must_use]
     pub fn new(principal: Uid, action: &str, resource: Uid) -> Self {
-        Self { principal, action: action.to_owned(), resource, context: Map::new(), at_least: None }
+        Self {
+            principal,
+            action: action.to_owned(),
+            resource,
+            context: Map::new(),
+            at_least: None,
+            supplied: Supplied::default(),
+        }
     }
 }
 
@@ -46,6 +56,17 @@ pub enum RequestError {
     /// The context does not fit the schema.
     #[error("the context does not fit the schema: {0}")]
     Context(String),
+    /// The asker said two things of the same name.
+    #[error("`{0}` is in the context and among the action's properties, with different values")]
+    Contradiction(String),
+    /// An attribute that the asker supplied does not fit the schema.
+    #[error("the property `{name}` does not fit the schema: {message}")]
+    Attribute {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        message: String,
+    },
 }
 
 /// The answer to a question.
@@ -161,7 +182,8 @@ impl Policies {
         let environment = self.environment(types.0, &request.action, types.1);
         let blind = Hints::default();
         let hints = environment.map_or(&blind, |environment| &environment.hints);
-        let slice = match source.slice(&request.principal, &request.action, &request.resource, hints, now) {
+        let mut slice = match source.slice(&request.principal, &request.action, &request.resource, hints, now)
+        {
             Ok(slice) => slice,
             Err(Unknown::Principal) => return deny(DenyReason::UnknownPrincipal),
             Err(Unknown::Resource) => return deny(DenyReason::UnknownResource),
@@ -170,7 +192,7 @@ impl Policies {
                 return Ok(self.answer(Decision::Deny, Vec::new(), vec![message], None, revision, reason));
             }
         };
-        if !self.has_action(&request.action) || !is_access(&request.action) {
+        if !self.has_action(&request.action) || !self.is_access(&request.action) {
             return deny(DenyReason::UnknownAction);
         }
         let coverage = slice.coverage;
@@ -178,6 +200,12 @@ impl Policies {
             return deny(without_forbid(coverage));
         };
         let context = self.context(environment, request, coverage, now)?;
+        if !request.supplied.is_empty() {
+            let (declared, supplied) = (&environment.declared, &request.supplied);
+            let (principal, resource) = (slice.principal.clone(), slice.resource.clone());
+            slice.add(&principal, &supplied.principal, &declared.principal, hints, source)?;
+            slice.add(&resource, &supplied.resource, &declared.resource, hints, source)?;
+        }
         let verdict = self.ask(environment, slice, context);
         let allowed = verdict.decision == Decision::Allow;
         let reason = if allowed {
@@ -195,26 +223,37 @@ impl Policies {
     }
 
     /// What `principal` may do to `resource` at `now`, and until when: sorted by action. One check for each action that
-    /// the schema has for the two. Nobody may do anything that is not known.
-    #[must_use]
+    /// the schema has for the two, with what `claims` say. Nobody may do anything that is not known.
+    ///
+    /// # Errors
+    /// When the claims name what only the engine knows, or say two things at once.
     pub fn permitted(
         &self,
         source: &dyn EntitySource,
         revision: Revision,
-        principal: &Uid,
-        resource: &Uid,
+        (principal, resource): (&Uid, &Uid),
+        claims: &Claims,
         now: Timestamp,
-    ) -> Vec<(String, Option<Timestamp>)> {
+    ) -> Result<Vec<(String, Option<Timestamp>)>, RequestError> {
         let types = (principal.type_name(), resource.type_name());
         let mut actions: Vec<&String> = self.inner.environments.keys().collect();
-        actions.retain(|action| is_access(action) && self.environment(types.0, action, types.1).is_some());
+        actions
+            .retain(|action| self.is_access(action) && self.environment(types.0, action, types.1).is_some());
         actions.sort_unstable();
-        let ask = |action: &String| {
-            let request = AccessRequest::new(principal.clone(), action, resource.clone());
-            let evaluation = self.evaluate(source, revision, &request, now).ok()?;
-            evaluation.is_allowed().then(|| (action.clone(), evaluation.valid_until))
-        };
-        actions.into_iter().filter_map(ask).collect()
+        let mut permitted = Vec::new();
+        for action in actions {
+            let request = self.question_with(principal.clone(), action, resource.clone(), claims)?;
+            // An action that cannot be asked for with these claims is not permitted with them.
+            let evaluation = self.evaluate(source, revision, &request, now).ok();
+            let allowed = evaluation.filter(Evaluation::is_allowed);
+            permitted.extend(allowed.map(|evaluation| (action.clone(), evaluation.valid_until)));
+        }
+        Ok(permitted)
+    }
+
+    /// Whether an action is one that is checked; the others are asked by commands.
+    pub(super) fn is_access(&self, action: &str) -> bool {
+        !self.inner.has_commands || (!Command::NAMES.contains(&action) && action != "keepAsking")
     }
 
     fn answer(
@@ -228,59 +267,6 @@ impl Policies {
     ) -> Evaluation {
         let policy_version = self.version().to_owned();
         Evaluation { decision, determining_policies, errors, valid_until, revision, reason, policy_version }
-    }
-
-    fn context(
-        &self,
-        environment: &Environment,
-        request: &AccessRequest,
-        coverage: Option<Coverage>,
-        now: Timestamp,
-    ) -> Result<Context, RequestError> {
-        let bad = |error: &dyn std::fmt::Display| RequestError::Context(error.to_string());
-        let until = match coverage {
-            Some(Coverage::Live { until }) => Some(until),
-            Some(Coverage::Never | Coverage::Over) | None => None,
-        };
-        if !request.context.is_empty() {
-            // The schema says how the caller's JSON is read; the engine's own values go the same way.
-            let mut whole = request.context.clone();
-            whole.insert("now".to_owned(), Value::String(now.to_string()));
-            if let Some(until) = until {
-                let mut grant =
-                    Map::from_iter([("permission".to_owned(), Value::String(request.action.clone()))]);
-                grant.extend(until.map(|until| ("until".to_owned(), Value::String(until.to_string()))));
-                whole.insert("grant".to_owned(), Value::Object(grant));
-            }
-            let schema = Some((&self.inner.schema, &environment.action));
-            let whole =
-                Context::from_json_value(Value::Object(whole), schema).map_err(|error| bad(&error))?;
-            whole.validate(&self.inner.schema, &environment.action).map_err(|error| bad(&error))?;
-            // The slice holds what principal and resource lead to, and nothing of what is named only here.
-            let named = request
-                .context
-                .keys()
-                .find(|key| whole.get(key).is_some_and(|value| names_an_entity(&value)));
-            if let Some(key) = named {
-                return Err(RequestError::Context(format!(
-                    "`{key}` names an entity; a context holds values alone"
-                )));
-            }
-            return Ok(whole);
-        }
-        let wants = |name| environment.hints.wants(name);
-        let mut own = Vec::new();
-        if wants("now") {
-            own.push(("now".to_owned(), datetime(now)));
-        }
-        if let Some(until) = until.filter(|_| wants("grant")) {
-            let mut fields =
-                vec![("permission".to_owned(), RestrictedExpression::new_string(request.action.clone()))];
-            fields.extend(until.map(|until| ("until".to_owned(), datetime(until))));
-            let record = RestrictedExpression::new_record(fields).map_err(|error| bad(&error))?;
-            own.push(("grant".to_owned(), record));
-        }
-        Context::from_pairs(own).map_err(|error| bad(&error))
     }
 
     /// Asks Cedar. An error of any policy turns the answer into a denial.
@@ -322,27 +308,6 @@ impl Policies {
         }
         Verdict { decision, determining_policies, errors }
     }
-}
-
-/// Whether an action is one that is checked; the others are asked by commands.
-fn is_access(action: &str) -> bool {
-    !Command::NAMES.contains(&action) && action != "keepAsking"
-}
-
-fn names_an_entity(value: &EvalResult) -> bool {
-    match value {
-        EvalResult::EntityUid(_) => true,
-        EvalResult::Set(values) => values.iter().any(names_an_entity),
-        EvalResult::Record(fields) => fields.iter().any(|(_, value)| names_an_entity(value)),
-        EvalResult::Bool(_) | EvalResult::Long(_) | EvalResult::String(_) | EvalResult::ExtensionValue(_) => {
-            false
-        }
-    }
-}
-
-/// A moment as Cedar's `datetime`.
-pub(super) fn datetime(moment: Timestamp) -> RestrictedExpression {
-    RestrictedExpression::new_datetime(moment.to_string())
 }
 
 /// Why it is denied when no `forbid` decided and nothing failed.

@@ -12,6 +12,7 @@ use cedar_policy::{
 use miette::Diagnostic;
 use sha2::{Digest as _, Sha256};
 
+use super::declared::Declared;
 use super::program::Program;
 use super::sight::{Hints, looks_at_the_time};
 use super::{Environment, Inner, Policies};
@@ -135,6 +136,21 @@ impl Policies {
     /// # Errors
     /// Everything that is wrong, with file, line and column.
     pub fn load(sources: &PolicySources) -> Result<Self, PolicyErrors> {
+        let policies = Self::load_for_checks(sources)?;
+        let missing = lacking(policies.schema());
+        if missing.is_empty() {
+            return Ok(policies);
+        }
+        let file = sources.schema.as_ref().map_or("schema", |file| &file.name);
+        Err(one(file, format!("the schema lacks the actions {}", missing.join(", "))))
+    }
+
+    /// As [`Policies::load`], of a schema of any domain: it need not have the actions of Consentry's commands. Where
+    /// it lacks them, all of its actions can be checked, and no command is permitted.
+    ///
+    /// # Errors
+    /// As [`Policies::load`]; and when two actions have the same name, in two namespaces, for the same types.
+    pub fn load_for_checks(sources: &PolicySources) -> Result<Self, PolicyErrors> {
         let schema_file = sources.schema.clone().unwrap_or_else(shipped_schema);
         let schema = load_schema(&schema_file)?;
         let (policies, homes) = parse(&sources.policies)?;
@@ -147,6 +163,7 @@ impl Policies {
             policies.into_iter().map(|policy| Known::new(policy, &homes)).collect::<Result<Vec<_>, _>>()?;
         let inner = Inner {
             environments: environments(&schema, &known)?,
+            has_commands: lacking(&schema).is_empty(),
             version: version(&schema_file, &sources.policies),
             schema,
             ids,
@@ -164,19 +181,13 @@ fn one(file: &str, message: String) -> PolicyErrors {
 fn load_schema(file: &PolicyFile) -> Result<Schema, PolicyErrors> {
     let (schema, _) = Schema::from_cedarschema_str(&file.text)
         .map_err(|error| PolicyErrors(vec![located(file, &error)]))?;
-    let actions: BTreeSet<String> =
-        schema.actions().map(|action| action.id().unescaped().to_owned()).collect();
-    let missing: Vec<&str> = Command::NAMES
-        .iter()
-        .copied()
-        .chain(["keepAsking"])
-        .filter(|name| !actions.contains(*name))
-        .collect();
-    if missing.is_empty() {
-        Ok(schema)
-    } else {
-        Err(one(&file.name, format!("the schema lacks the actions {}", missing.join(", "))))
-    }
+    Ok(schema)
+}
+
+/// The actions that commands are asked by and that the schema does not have.
+fn lacking(schema: &Schema) -> Vec<&'static str> {
+    let actions: BTreeSet<&str> = schema.actions().map(|action| action.id().unescaped()).collect();
+    Command::NAMES.iter().copied().chain(["keepAsking"]).filter(|name| !actions.contains(name)).collect()
 }
 
 /// The policies under their `@id`s, and the file of each.
@@ -356,6 +367,7 @@ fn environments(
             } else {
                 Vec::new()
             },
+            declared: Declared::new(schema, request.principal(), action, request.resource()),
             timed_forbid: timed(Effect::Forbid).next().is_some(),
             timed_permits: timed(Effect::Permit).map(|policy| name(policy.id()).to_owned()).collect(),
             programs: programs(&matching),
@@ -363,7 +375,11 @@ fn environments(
             policies: PolicySet::from_policies(matching.iter().map(|known| known.policy.clone()))
                 .map_err(|error| one("policies", error.to_string()))?,
         };
-        environments.entry(action.id().unescaped().to_owned()).or_default().push(environment);
+        let same_action = environments.entry(action.id().unescaped().to_owned()).or_default();
+        if let Some(other) = same_action.iter().find(|other| other.is_for_the_types_of(&environment)) {
+            return Err(one("schema", format!("{} and {action} have the same name", other.action)));
+        }
+        same_action.push(environment);
     }
     Ok(environments)
 }

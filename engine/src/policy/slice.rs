@@ -1,5 +1,7 @@
 //! From facts to Cedar entities: the few that one question touches.
 
+mod source;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
@@ -8,9 +10,7 @@ use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpres
 use super::sight::Hints;
 use crate::decide::Resource;
 use crate::directory::{Asking, Coverage, Directory, InstallerRecord};
-use crate::domain::{
-    Contact, DeviceId, InstallerId, Permission, Principal, SiteId, SiteKind, Timestamp, Uid,
-};
+use crate::domain::{Contact, DeviceId, InstallerId, Principal, SiteId, SiteKind, Timestamp, Uid};
 
 /// Where the facts for a check come from. The directory is one source.
 pub trait EntitySource {
@@ -27,6 +27,20 @@ pub trait EntitySource {
         hints: &Hints,
         now: Timestamp,
     ) -> Result<Slice, Unknown>;
+
+    /// Whether it knows of every entity of this type what this attribute is, or that there is none: so that nobody
+    /// who asks may supply it. `false`: what an entity lacks here may be supplied.
+    fn knows(&self, entity_type: &str, attribute: &str) -> bool {
+        let _ = (entity_type, attribute);
+        true
+    }
+
+    /// The first `most` ids of entities of this type that come after `after`, sorted: what a search goes through.
+    /// By default there is nothing to search in.
+    fn ids(&self, entity_type: &str, after: Option<&str>, most: usize) -> Vec<String> {
+        let _ = (entity_type, after, most);
+        Vec::new()
+    }
 }
 
 /// What one check touches.
@@ -148,7 +162,7 @@ pub(super) struct Slicer<'a> {
 impl<'a> Slicer<'a> {
     /// A slice for a question about `resource`.
     pub(super) fn new(directory: &'a Directory, hints: &'a Hints, resource: Option<&Resource>) -> Self {
-        let site = resource.and_then(|resource| site_of_resource(directory, resource));
+        let site = resource.and_then(|resource| source::site_of(directory, resource));
         Self { directory, hints, site, entities: Vec::with_capacity(8) }
     }
 
@@ -372,71 +386,4 @@ impl<'a> Slicer<'a> {
         self.put(&own, attributes, HashSet::new())?;
         Ok(own)
     }
-}
-
-impl EntitySource for Directory {
-    fn slice(
-        &self,
-        principal: &Uid,
-        action: &str,
-        resource: &Uid,
-        hints: &Hints,
-        now: Timestamp,
-    ) -> Result<Slice, Unknown> {
-        let who: Principal = match principal.type_name() {
-            "Operator" => principal.id().parse().map(Principal::Operator),
-            "Installer" => principal.id().parse().map(Principal::Installer),
-            "EndUser" => principal.id().parse().map(Principal::EndUser),
-            _ => return Err(Unknown::Principal),
-        }
-        .map_err(|_| Unknown::Principal)?;
-        let known = known_resource(self, resource);
-        let mut slicer = Slicer::new(self, hints, known.as_ref());
-        let not_taken = |SliceError(message)| Unknown::Facts(message);
-        let principal = slicer.principal(&who).map_err(not_taken)?.ok_or(Unknown::Principal)?;
-        let known = known.ok_or(Unknown::Resource)?;
-        let resource_uid = slicer.resource(&known).map_err(not_taken)?;
-        let coverage = match &who {
-            Principal::Installer(id) => self.installer(id.as_str()).and_then(|installer| {
-                let permission = Permission::named(action)?;
-                Some(self.coverage(&installer.company, permission, resource.id(), now))
-            }),
-            Principal::EndUser(_) | Principal::Operator(_) => None,
-        };
-        Ok(Slice { principal, resource: resource_uid, entities: slicer.entities, coverage })
-    }
-}
-
-/// The site that a question is about.
-fn site_of_resource(directory: &Directory, resource: &Resource) -> Option<SiteId> {
-    match resource {
-        Resource::Company(_) | Resource::EndUser(..) | Resource::Installer(_) => None,
-        Resource::Site(id) => Some(id.clone()),
-        Resource::Device(id) => directory.device(id.as_str()).map(|device| device.site.clone()),
-        Resource::Invite(id) => directory.invite(id.as_str()).map(|invite| invite.asking.site.clone()),
-        Resource::Application(id) => {
-            directory.application(id.as_str()).map(|application| application.asking.site.clone())
-        }
-        Resource::Ticket(id) => directory.ticket(id.as_str()).map(|ticket| ticket.asking.site.clone()),
-        Resource::Grant(id) => directory.grant(id.as_str()).map(|grant| grant.site.clone()),
-    }
-}
-
-/// The resource of a check, if it is registered.
-fn known_resource(directory: &Directory, resource: &Uid) -> Option<Resource> {
-    let id = resource.id();
-    Some(match resource.type_name() {
-        "Company" if directory.has_company(id) => Resource::Company(id.parse().ok()?),
-        "EndUser" => Resource::EndUser(id.parse().ok()?, directory.end_user(id)?.contacts.clone()),
-        "Installer" => directory.installer(id).and(id.parse().ok()).map(Resource::Installer)?,
-        "Site" => directory.site(id).and(id.parse().ok()).map(Resource::Site)?,
-        "Device" => directory.device(id).and(id.parse().ok()).map(Resource::Device)?,
-        "Invite" => directory.invite(id).and(id.parse().ok()).map(Resource::Invite)?,
-        "PermissionApplication" => {
-            directory.application(id).and(id.parse().ok()).map(Resource::Application)?
-        }
-        "ResetTicket" => directory.ticket(id).and(id.parse().ok()).map(Resource::Ticket)?,
-        "Grant" => directory.grant(id).and(id.parse().ok()).map(Resource::Grant)?,
-        _ => return None,
-    })
 }

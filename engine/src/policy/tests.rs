@@ -1,3 +1,5 @@
+mod claims;
+
 use super::*;
 use crate::directory::Directory;
 use crate::domain::{Timestamp, Uid};

@@ -49,13 +49,9 @@ pub(super) fn access_request(request: WitAccessRequest, limits: &Limits) -> Resu
         }
         context.insert(attribute.name, value);
     }
-    Ok(AccessRequest {
-        principal: uid(request.principal),
-        action: request.action,
-        resource: uid(request.resource),
-        context,
-        at_least: request.at_least,
-    })
+    let (principal, resource) = (uid(request.principal), uid(request.resource));
+    let question = AccessRequest::new(principal, &request.action, resource);
+    Ok(AccessRequest { context, at_least: request.at_least, ..question })
 }
 
 /// The answer; what was no question is denied, and so is what has an answer that is too large.

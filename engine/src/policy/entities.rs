@@ -1,0 +1,127 @@
+//! Entities from a file: a source of facts for any domain.
+
+use std::collections::{BTreeMap, HashMap};
+
+use cedar_policy::{Entities, Entity, EntityUid, EvalResult};
+use miette::Diagnostic as _;
+
+use super::load::LEVEL;
+use super::{EntitySource, Hints, Policies, Slice, Unknown};
+use crate::domain::{Timestamp, Uid};
+
+/// Entities that stand still, as Cedar's JSON for entities gives them.
+///
+/// It knows what is written for an entity. What is not may be supplied with a question, as far as the schema
+/// declares it.
+#[derive(Debug, Clone, Default)]
+pub struct EntityStore {
+    /// By type, then id.
+    entities: HashMap<String, BTreeMap<String, Entity>>,
+}
+
+/// Why entities cannot be used. Code `entities_invalid`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EntitiesError(pub String);
+
+impl EntityStore {
+    /// Reads Cedar's JSON for entities, and checks them against the schema of `policies`.
+    ///
+    /// # Errors
+    /// When it is no JSON of this form, or does not fit the schema.
+    pub fn from_json(text: &str, policies: &Policies) -> Result<Self, EntitiesError> {
+        let all = Entities::from_json_str(text, Some(policies.schema())).map_err(|error| {
+            let help = error.help().map(|help| format!(" (help: {help})")).unwrap_or_default();
+            let mut message = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(deeper) = cause {
+                message.push_str(": ");
+                message.push_str(&deeper.to_string());
+                cause = deeper.source();
+            }
+            EntitiesError(message + &help)
+        })?;
+        let mut entities: HashMap<String, BTreeMap<String, Entity>> = HashMap::new();
+        for entity in all {
+            let uid = entity.uid();
+            let of_type = entities.entry(uid.type_name().to_string()).or_default();
+            of_type.insert(uid.id().unescaped().to_owned(), entity);
+        }
+        Ok(Self { entities })
+    }
+
+    /// How many entities there are, actions among them.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entities.values().map(BTreeMap::len).sum()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entities.is_empty()
+    }
+
+    fn get(&self, entity_type: &str, id: &str) -> Option<&Entity> {
+        self.entities.get(entity_type)?.get(id)
+    }
+
+    /// Puts an entity into a slice, and those that attributes lead to from it, as far as policies can follow them.
+    fn collect(&self, entity: &Entity, levels: u32, slice: &mut Vec<Entity>) {
+        if slice.iter().any(|there| there.uid() == entity.uid()) {
+            return;
+        }
+        slice.push(entity.clone());
+        if levels == 0 {
+            return;
+        }
+        let mut named = Vec::new();
+        let values = entity.attrs().chain(entity.tags());
+        values.filter_map(|(_, value)| value.ok()).for_each(|value| names(&value, &mut named));
+        for uid in named {
+            if let Some(entity) = self.get(&uid.type_name().to_string(), uid.id().unescaped()) {
+                self.collect(entity, levels - 1, slice);
+            }
+        }
+    }
+}
+
+/// The entities that a value names.
+fn names(value: &EvalResult, named: &mut Vec<EntityUid>) {
+    match value {
+        EvalResult::EntityUid(uid) => named.push(uid.clone()),
+        EvalResult::Set(values) => values.iter().for_each(|value| names(value, named)),
+        EvalResult::Record(fields) => fields.iter().for_each(|(_, value)| names(value, named)),
+        EvalResult::Bool(_) | EvalResult::Long(_) | EvalResult::String(_) | EvalResult::ExtensionValue(_) => {
+        }
+    }
+}
+
+impl EntitySource for EntityStore {
+    fn slice(
+        &self,
+        principal: &Uid,
+        _action: &str,
+        resource: &Uid,
+        _hints: &Hints,
+        _now: Timestamp,
+    ) -> Result<Slice, Unknown> {
+        let principal = self.get(principal.type_name(), principal.id()).ok_or(Unknown::Principal)?;
+        let resource = self.get(resource.type_name(), resource.id()).ok_or(Unknown::Resource)?;
+        let mut entities = Vec::new();
+        self.collect(principal, LEVEL, &mut entities);
+        self.collect(resource, LEVEL, &mut entities);
+        Ok(Slice { principal: principal.uid(), resource: resource.uid(), entities, coverage: None })
+    }
+
+    fn knows(&self, _entity_type: &str, _attribute: &str) -> bool {
+        false
+    }
+
+    fn ids(&self, entity_type: &str, after: Option<&str>, most: usize) -> Vec<String> {
+        use std::ops::Bound;
+        let Some(entities) = self.entities.get(entity_type) else { return Vec::new() };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        entities.range::<str, _>((from, Bound::Unbounded)).take(most).map(|(id, _)| id.clone()).collect()
+    }
+}
