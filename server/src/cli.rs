@@ -7,6 +7,8 @@ pub(crate) mod output;
 mod plugins;
 mod policies;
 mod proving;
+#[cfg(feature = "serve")]
+mod serving;
 
 use std::ffi::OsString;
 use std::io::{self, BufReader, Write};
@@ -52,6 +54,9 @@ pub(crate) enum Failure {
     #[cfg(feature = "plugins")]
     #[error("{}: {error}", path.display())]
     Plugin { path: PathBuf, error: consentry_wasm_host::LoadError },
+    #[cfg(feature = "serve")]
+    #[error(transparent)]
+    Serve(#[from] crate::serve::ServeError),
     #[error(transparent)]
     Script(#[from] ScriptError),
     #[error("{0}")]
@@ -76,6 +81,8 @@ impl Failure {
             Self::Prove(error) => error.code(),
             #[cfg(feature = "plugins")]
             Self::Plugin { error, .. } => error.code.name(),
+            #[cfg(feature = "serve")]
+            Self::Serve(error) => error.code(),
             Self::Folder(FolderError::Case { .. } | FolderError::Names { .. }) => "case_invalid",
             Self::Malformed(_) | Self::Script(ScriptError::Malformed { .. }) => "malformed",
             Self::NoLedger(_) => "ledger_missing",
@@ -133,7 +140,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let mut output = Output::new(arguments.json);
     let changes = matches!(arguments.command, Command::Replay { .. } | Command::Submit { .. });
-    match dispatch(arguments.command, &mut output).and_then(|ended| Ok(output.flush().map(|()| ended)?)) {
+    match dispatch(arguments.command, arguments.json, &mut output).and_then(|ended| Ok(output.flush().map(|()| ended)?)) {
         Ok(Ended::Yes) => ExitCode::SUCCESS,
         Ok(Ended::No) => ExitCode::from(1),
         Ok(Ended::Bad) => ExitCode::from(2),
@@ -146,13 +153,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn dispatch(command: Command, output: &mut Output) -> Result<Ended, Failure> {
+fn dispatch(command: Command, json: bool, output: &mut Output) -> Result<Ended, Failure> {
     match command {
         Command::Demo { policies } => {
             let policies = load_policies(policies.folder.as_deref())?;
             crate::demo::play(policies, output)?;
             Ok(Ended::Yes)
         }
+        #[cfg(feature = "serve")]
+        Command::Serve(serving) => serving::run(&serving, json, output).map(|()| Ended::Yes),
         Command::Replay { file, ledger, policies } => {
             let policies = load_policies(policies.folder.as_deref())?;
             match ledger {

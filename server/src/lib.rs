@@ -5,6 +5,8 @@ pub mod clock;
 mod demo;
 pub mod folder;
 pub mod script;
+#[cfg(feature = "serve")]
+mod serve;
 pub mod shipped;
 
 /// The README's example compiles.

@@ -56,6 +56,21 @@ pub(crate) enum Command {
         #[command(flatten)]
         policies: PolicyFolder,
     },
+    /// Answer gateways and portals over HTTP: a decision point that speaks AuthZEN
+    #[cfg(feature = "serve")]
+    #[command(
+        after_help = "Prints the configuration that it uses, then `listening http ADDRESS:PORT`; what happens later goes \
+        to standard error. SIGTERM or Ctrl-C end it, after the requests that it has begun to answer. Policies are read \
+        again when their files change, and on SIGHUP; what cannot be used is refused, and the policies before it go on \
+        answering.\n\n\
+        Values come from the file, then from variables of the environment (CONSENTRY__LIMITS__EVALUATIONS=50), then \
+        from what is typed here: the last one counts.\n\n\
+        Examples:\n  consentry serve\n  consentry serve --config consentry.toml --listen 127.0.0.1:0\n  \
+        curl -H 'content-type: application/json' http://127.0.0.1:8181/access/v1/evaluation -d \\\n    \
+        '{\"subject\":{\"type\":\"Installer\",\"id\":\"ivan\"},\"action\":{\"name\":\"liveView\"},\
+        \"resource\":{\"type\":\"Device\",\"id\":\"cam-7\"}}'"
+    )]
+    Serve(super::serving::Serving),
     /// Run a script: commands, checks and looks, one JSON object a line
     #[command(
         after_help = "Prints one JSON object for each line, once it is durable. Each line runs at the greatest \

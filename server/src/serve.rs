@@ -1,0 +1,181 @@
+//! `consentry serve`: a decision point for gateways and portals.
+
+mod app;
+mod authzen;
+mod body;
+pub(crate) mod config;
+mod decision_point;
+mod health;
+mod listen;
+mod problem;
+mod reload;
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use consentry::engine::EngineError;
+use consentry::ledger::LedgerError;
+use consentry::policy::{EntitiesError, PolicyErrors};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+
+use crate::folder::FolderError;
+use app::{App, Shared};
+use config::{Config, ConfigError};
+use decision_point::DecisionPoint;
+use health::Health;
+
+/// Why the server does not start, or refuses what it was to load.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The policies cannot be read.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The policies cannot be used.
+    #[error(transparent)]
+    Policies(#[from] PolicyErrors),
+    /// The entities cannot be used.
+    #[error("{}: {error}", path.display())]
+    Entities {
+        /// Their file.
+        path: PathBuf,
+        /// Why.
+        error: EntitiesError,
+    },
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What the ledger holds cannot be used.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// It cannot listen there.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// It would answer anybody.
+    #[error(
+        "{0} is not loopback, and nothing says who may ask: anybody on the network could. \
+        --dangerously-serve-without-authentication does it all the same"
+    )]
+    Unauthenticated(SocketAddr),
+    /// The system does not give what the server needs.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl ServeError {
+    /// A stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "config_invalid",
+            Self::Folder(_) | Self::Io(_) => "io",
+            Self::Policies(_) => "policy_invalid",
+            Self::Entities { .. } => "entities_invalid",
+            Self::Ledger(error) => error.code,
+            Self::Engine(error) => error.code(),
+            Self::Listen { .. } => "listen",
+            Self::Unauthenticated(_) => "unauthenticated",
+        }
+    }
+}
+
+/// How the server is to start.
+pub(crate) struct Start {
+    pub(crate) config: Config,
+    /// Only say whether it could.
+    pub(crate) check: bool,
+    /// Answer anybody, on any network.
+    pub(crate) unauthenticated: bool,
+    /// Say what is printed as JSON.
+    pub(crate) json: bool,
+}
+
+/// Serves until the process is told to end, or something keeps it from starting.
+///
+/// # Errors
+/// When it cannot start.
+pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
+    let config = &start.config;
+    say_config(config, start.json)?;
+    let address = config.listen.http;
+    if !address.ip().is_loopback() && !start.unauthenticated {
+        return Err(ServeError::Unauthenticated(address));
+    }
+    if start.check {
+        return DecisionPoint::check(config);
+    }
+    let _ = tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).try_init();
+    let decision_point = Arc::new(DecisionPoint::open(config)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(start, decision_point))
+}
+
+/// Prints the configuration that is used.
+fn say_config(config: &Config, json: bool) -> Result<(), ServeError> {
+    let mut out = io::stdout().lock();
+    if json {
+        let config = serde_json::to_value(config).map_err(io::Error::from)?;
+        writeln!(out, "{}", serde_json::json!({ "config": config }))?;
+    } else {
+        let text = toml::to_string(config).map_err(|error| ConfigError(error.to_string()))?;
+        writeln!(out, "{text}")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints where it listens, as soon as it does.
+fn say_listening(kind: &str, address: SocketAddr, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::json!({ "listening": kind, "address": address.to_string() }))?;
+    } else {
+        writeln!(out, "listening {kind} {address}")?;
+    }
+    out.flush()
+}
+
+async fn run(start: &Start, decision_point: Arc<DecisionPoint>) -> Result<(), ServeError> {
+    let config = &start.config;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let hang_up = signal(SignalKind::hangup())?;
+    let wanted = config.listen.http;
+    let not_there = |error| ServeError::Listen { address: wanted, error };
+    let listener = TcpListener::bind(wanted).await.map_err(not_there)?;
+    let address = listener.local_addr()?;
+    let health = Arc::new(Health::default());
+    let app = App::new(Shared {
+        decision_point: decision_point.clone(),
+        health: health.clone(),
+        limits: config.limits.clone(),
+        public_url: config.authzen.public_url.clone().unwrap_or_else(|| format!("https://{address}")),
+        searches: Arc::new(Semaphore::new(config.limits.searches)),
+    });
+    let (end, ending) = watch::channel(false);
+    let http = tokio::spawn(listen::serve(listener, app::router(app), config.limits.clone(), ending));
+    let poll = config.policies.poll.of_clock();
+    let reloading = tokio::spawn(reload::watch(decision_point, health.clone(), poll, hang_up));
+    say_listening("http", address, start.json)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("ending");
+    health.end();
+    reloading.abort();
+    let _ = end.send(true);
+    let _ = http.await;
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! One question (AuthZEN 1.0 §5).
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::Response;
+use consentry::policy::Reading;
+
+use super::answer::Decision;
+use super::request::{self, Parts, no_question};
+use crate::serve::app::App;
+use crate::serve::body;
+use crate::serve::problem::Problem;
+
+/// `POST /access/v1/evaluation`
+pub(super) async fn evaluate(State(app): State<App>, request: Request) -> Result<Response<Body>, Problem> {
+    let text = request::text(&app, request).await?;
+    let parts: Parts<'_> = body::parsed(&text)?;
+    Ok(body::json(&answered(&app.decision_point.reading(), &parts, &Parts::default())?))
+}
+
+/// The answer to a question whose missing parts are taken from `defaults`.
+pub(super) fn answered(reading: &Reading, parts: &Parts<'_>, defaults: &Parts<'_>) -> Result<Decision, Problem> {
+    let question = parts.question(defaults, reading.policies())?;
+    reading.evaluate(&question).map(Decision::from).map_err(no_question)
+}

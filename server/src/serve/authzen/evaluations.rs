@@ -1,0 +1,98 @@
+//! Several questions at once (AuthZEN 1.0 §6), all of them answered from the same policies and facts.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::Response;
+use consentry::policy::Reading;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::answer::Decision;
+use super::evaluation::answered;
+use super::request::{self, Parts, or_null};
+use crate::serve::app::App;
+use crate::serve::body::{self, Unique};
+use crate::serve::problem::Problem;
+
+#[derive(Deserialize)]
+struct Batch<'a> {
+    #[serde(borrow, default, deserialize_with = "request::subject")]
+    subject: Option<request::Entity<'a>>,
+    #[serde(borrow, default, deserialize_with = "request::action")]
+    action: Option<request::Action<'a>>,
+    #[serde(borrow, default, deserialize_with = "request::resource")]
+    resource: Option<request::Entity<'a>>,
+    #[serde(default, deserialize_with = "or_null")]
+    context: Option<Unique>,
+    /// Each is read by itself: what is wrong with one does not keep the others from being answered.
+    #[serde(borrow, default, deserialize_with = "or_null")]
+    evaluations: Vec<&'a RawValue>,
+    #[serde(default, deserialize_with = "or_null")]
+    options: Options,
+}
+
+#[derive(Default, Deserialize)]
+struct Options {
+    #[serde(default, deserialize_with = "or_null")]
+    evaluations_semantic: Semantic,
+}
+
+/// When a batch ends (AuthZEN 1.0 §6.1.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Semantic {
+    /// At its end.
+    #[default]
+    ExecuteAll,
+    /// At the first denial or failure, which is the last answer.
+    DenyOnFirstDeny,
+    /// At the first permit, which is the last answer.
+    PermitOnFirstPermit,
+}
+
+#[derive(Serialize)]
+struct Answers {
+    evaluations: Vec<Decision>,
+}
+
+/// More than so many are answered where they hold up nobody else.
+const FEW: usize = 16;
+
+/// `POST /access/v1/evaluations`
+pub(super) async fn evaluate(State(app): State<App>, request: Request) -> Result<Response<Body>, Problem> {
+    let text = request::text(&app, request).await?;
+    let Batch { subject, action, resource, context, evaluations, options } = body::parsed(&text)?;
+    let most = app.limits.evaluations;
+    if evaluations.len() > most {
+        let many = evaluations.len();
+        return Err(Problem::invalid(format!("there are {many} evaluations; at most {most} go in one request")));
+    }
+    let defaults = Parts { subject, action, resource, context };
+    let reading = app.decision_point.reading();
+    if evaluations.is_empty() {
+        return Ok(body::json(&answered(&reading, &defaults, &defaults)?));
+    }
+    let semantic = options.evaluations_semantic;
+    let answers = || Answers { evaluations: all(&reading, &defaults, &evaluations, semantic) };
+    let answers = if evaluations.len() > FEW { tokio::task::block_in_place(answers) } else { answers() };
+    Ok(body::json(&answers))
+}
+
+fn all(reading: &Reading, defaults: &Parts<'_>, evaluations: &[&RawValue], semantic: Semantic) -> Vec<Decision> {
+    let mut decisions = Vec::with_capacity(evaluations.len());
+    for evaluation in evaluations {
+        let decision = body::parsed::<Parts<'_>>(evaluation.get().as_bytes())
+            .and_then(|parts| answered(reading, &parts, defaults))
+            .unwrap_or_else(Decision::from);
+        let is_last = match semantic {
+            Semantic::ExecuteAll => false,
+            Semantic::DenyOnFirstDeny => !decision.decision,
+            Semantic::PermitOnFirstPermit => decision.decision,
+        };
+        decisions.push(decision);
+        if is_last {
+            break;
+        }
+    }
+    decisions
+}

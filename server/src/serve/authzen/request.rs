@@ -1,0 +1,136 @@
+//! What is asked, in AuthZEN's words (AuthZEN 1.0 §4). Unknown members are ignored (§10.1.1).
+
+use std::borrow::Cow;
+
+use consentry::domain::Uid;
+use consentry::policy::{AccessRequest, Claims, RequestError};
+use consentry::policy::Policies;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::Error as _;
+
+use crate::serve::app::App;
+use crate::serve::body::{self, Unique};
+use crate::serve::problem::Problem;
+
+/// A subject or resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Entity<'a> {
+    #[serde(borrow)]
+    pub(super) r#type: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) id: Cow<'a, str>,
+    #[serde(default, deserialize_with = "or_null")]
+    pub(super) properties: Unique,
+}
+
+/// A subject or resource that is sought: its id is ignored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Kind<'a> {
+    #[serde(borrow)]
+    pub(super) r#type: Cow<'a, str>,
+    #[serde(default, deserialize_with = "or_null")]
+    pub(super) properties: Unique,
+}
+
+/// An action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Action<'a> {
+    #[serde(borrow)]
+    pub(super) name: Cow<'a, str>,
+    #[serde(default, deserialize_with = "or_null")]
+    pub(super) properties: Unique,
+}
+
+/// A question whose parts may be missing: those of a batch are taken from its defaults.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Parts<'a> {
+    #[serde(borrow, default, deserialize_with = "subject")]
+    pub(super) subject: Option<Entity<'a>>,
+    #[serde(borrow, default, deserialize_with = "action")]
+    pub(super) action: Option<Action<'a>>,
+    #[serde(borrow, default, deserialize_with = "resource")]
+    pub(super) resource: Option<Entity<'a>>,
+    #[serde(default, deserialize_with = "context")]
+    pub(super) context: Option<Unique>,
+}
+
+/// What stands at `name`, with its name before whatever is wrong with it.
+macro_rules! named {
+    ($($reader:ident: $of:ty, $name:literal;)*) => {$(
+        pub(super) fn $reader<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<$of, D::Error> {
+            Deserialize::deserialize(deserializer)
+                .map(Some)
+                .map_err(|error| D::Error::custom(format_args!(concat!("`", $name, "`: {}"), error)))
+        }
+    )*};
+}
+
+named! {
+    subject: Option<Entity<'a>>, "subject";
+    resource: Option<Entity<'a>>, "resource";
+    action: Option<Action<'a>>, "action";
+    sought_subject: Option<Kind<'a>>, "subject";
+    sought_resource: Option<Kind<'a>>, "resource";
+}
+
+fn context<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Unique>, D::Error> {
+    let context = Option::<Unique>::deserialize(deserializer);
+    context.map_err(|error| D::Error::custom(format_args!("`context`: {error}")))
+}
+
+/// A `null` says as little as nothing at all.
+pub(super) fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A member that must be there.
+pub(super) fn required<T>(member: Option<T>, name: &str) -> Result<T, Problem> {
+    member.ok_or_else(|| Problem::malformed(format!("`{name}` is missing")))
+}
+
+impl Entity<'_> {
+    pub(super) fn uid(&self) -> Uid {
+        Uid::new(&self.r#type, &self.id)
+    }
+}
+
+impl<'a> Parts<'a> {
+    /// The question, with what is missing taken from `defaults`: each part whole or not at all.
+    pub(super) fn question(&self, defaults: &Self, policies: &Policies) -> Result<AccessRequest, Problem> {
+        let subject = required(self.subject.as_ref().or(defaults.subject.as_ref()), "subject")?;
+        let action = required(self.action.as_ref().or(defaults.action.as_ref()), "action")?;
+        let resource = required(self.resource.as_ref().or(defaults.resource.as_ref()), "resource")?;
+        let context = self.context.as_ref().or(defaults.context.as_ref());
+        let says_more = [&subject.properties, &action.properties, &resource.properties]
+            .into_iter()
+            .chain(context)
+            .any(|said| !said.0.is_empty());
+        if !says_more {
+            return Ok(AccessRequest::new(subject.uid(), &action.name, resource.uid()));
+        }
+        let said = |said: &Unique| said.0.clone();
+        let claims = Claims {
+            principal: said(&subject.properties),
+            action: said(&action.properties),
+            resource: said(&resource.properties),
+            context: context.map(said).unwrap_or_default(),
+        };
+        policies.question_with(subject.uid(), &action.name, resource.uid(), &claims).map_err(no_question)
+    }
+}
+
+/// Why something is no question.
+pub(super) fn no_question(error: RequestError) -> Problem {
+    Problem::invalid(error.to_string())
+}
+
+/// The body of a request, if it is JSON and says so. AuthZEN wants 400 for another content type, too.
+pub(super) async fn text(app: &App, request: axum::extract::Request) -> Result<axum::body::Bytes, Problem> {
+    let (head, content) = request.into_parts();
+    if !body::is_json(&head.headers) {
+        return Err(Problem::malformed("the content type must be application/json"));
+    }
+    app.read(content).await
+}

@@ -1,0 +1,226 @@
+//! The configuration of `consentry serve`: one file, what the environment says, what was typed; checked before anything
+//! starts.
+
+mod lengths;
+mod merge;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use lengths::Length;
+pub(crate) use merge::{Override, merged};
+
+/// Why a configuration cannot be used. Code `config_invalid`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// Everything that can be set. A name that is not here is an error.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) listen: Listen,
+    pub(crate) policies: Policies,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ledger: Option<Ledger>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) entities: Option<Entities>,
+    pub(crate) authzen: AuthZen,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) limits: Limits,
+}
+
+/// Where it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Listen {
+    /// Address and port for HTTP; port 0: any that is free.
+    pub(crate) http: SocketAddr,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { http: SocketAddr::from(([127, 0, 0, 1], 8181)) }
+    }
+}
+
+/// Which policies are asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Policies {
+    /// The folder; without one, the policies that come with Consentry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) folder: Option<PathBuf>,
+    /// How often the folder is looked at for changes; `0s`: only on SIGHUP.
+    pub(crate) poll: Length,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self { folder: None, poll: Length::from_millis(500) }
+    }
+}
+
+/// Which ledger is used.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Ledger {
+    /// The folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Keep it in memory: when the server ends, everything is forgotten.
+    pub(crate) memory: bool,
+}
+
+/// Facts from a file, in place of a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entities {
+    /// Entities as Cedar's JSON.
+    pub(crate) file: PathBuf,
+}
+
+/// How it speaks AuthZEN.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AuthZen {
+    /// The URL by which others know this server, without a `/` at its end: `https://pdp.example.com`. Without one,
+    /// `https://` and the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) public_url: Option<String>,
+}
+
+/// How long what is asked for waits for its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Lifetimes {
+    pub(crate) invite: Length,
+    pub(crate) permission_application: Length,
+    pub(crate) reset_ticket: Length,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        let day = Length::from_hours(24);
+        Self { invite: day, permission_application: day, reset_ticket: day }
+    }
+}
+
+/// What a caller may use up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Limits {
+    /// Bytes of a request's body.
+    pub(crate) body_bytes: usize,
+    /// Evaluations in one request.
+    pub(crate) evaluations: usize,
+    /// Results on one page of a search.
+    pub(crate) search_page: usize,
+    /// Candidates that a search asks for before it ends its page.
+    pub(crate) search_candidates: usize,
+    /// Searches at the same time.
+    pub(crate) searches: usize,
+    /// Connections at the same time.
+    pub(crate) connections: usize,
+    /// How long the head of a request may take, or a connection be silent.
+    pub(crate) head: Length,
+    /// How long the body of a request may take.
+    pub(crate) body: Length,
+    /// How long requests may take to finish when the server ends.
+    pub(crate) shutdown: Length,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 1024 * 1024,
+            evaluations: 500,
+            search_page: 1000,
+            search_candidates: 20_000,
+            searches: 2,
+            connections: 10_000,
+            head: Length::from_seconds(60),
+            body: Length::from_seconds(10),
+            shutdown: Length::from_seconds(10),
+        }
+    }
+}
+
+impl Config {
+    /// Paths that are not absolute are seen from `folder`.
+    pub(crate) fn seen_from(&mut self, folder: &Path) {
+        let seen = |path: &mut PathBuf| *path = folder.join(&path);
+        self.policies.folder.iter_mut().for_each(seen);
+        self.ledger.iter_mut().filter_map(|ledger| ledger.folder.as_mut()).for_each(seen);
+        self.entities.iter_mut().for_each(|entities| seen(&mut entities.file));
+    }
+
+    /// Checks what the types leave open, and fills in what depends on more than one value.
+    pub(crate) fn checked(mut self) -> Result<Self, ConfigError> {
+        let wrong = |message: &str| Err(ConfigError(message.to_owned()));
+        if self.entities.is_some() && self.ledger.is_some() {
+            return wrong("`entities` and `ledger` are two sources of facts: only one of them can be used");
+        }
+        if self.entities.is_none() {
+            let ledger = self.ledger.get_or_insert_default();
+            if ledger.memory && ledger.folder.is_some() {
+                return wrong("`ledger.memory` and `ledger.folder` contradict each other");
+            }
+            if !ledger.memory && ledger.folder.is_none() {
+                ledger.folder = Some("consentry-ledger".into());
+            }
+        }
+        if self.entities.is_some() && self.policies.folder.is_none() {
+            return wrong("`entities` needs `policies.folder`: a schema, and policies for it");
+        }
+        if let Some(url) = &self.authzen.public_url {
+            check_url(url)?;
+        }
+        let limits = &self.limits;
+        let sizes = [
+            ("body_bytes", limits.body_bytes),
+            ("evaluations", limits.evaluations),
+            ("search_page", limits.search_page),
+            ("search_candidates", limits.search_candidates),
+            ("searches", limits.searches),
+            ("connections", limits.connections),
+        ];
+        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return Err(ConfigError(format!("`limits.{name}` is 0: nothing could be asked")));
+        }
+        let lengths = [("limits.head", limits.head), ("limits.body", limits.body)];
+        let lifetimes = &self.lifetimes;
+        let waits = [
+            ("lifetimes.invite", lifetimes.invite),
+            ("lifetimes.permission_application", lifetimes.permission_application),
+            ("lifetimes.reset_ticket", lifetimes.reset_ticket),
+        ];
+        if let Some((name, _)) = lengths.iter().chain(&waits).find(|(_, length)| length.is_zero()) {
+            return Err(ConfigError(format!("`{name}` is no time at all: nothing could be answered")));
+        }
+        Ok(self)
+    }
+}
+
+/// AuthZEN 1.0 §9.1.1: an `https` URL without query and fragment.
+fn check_url(url: &str) -> Result<(), ConfigError> {
+    let wrong = |what: &str| Err(ConfigError(format!("`authzen.public_url` is `{url}`: {what}")));
+    let Some(rest) = url.strip_prefix("https://") else {
+        return wrong("AuthZEN asks for a URL that begins with https://");
+    };
+    if rest.contains(['?', '#', '@', ' ', '"', '\\']) || rest.chars().any(|c| c.is_control() || !c.is_ascii()) {
+        return wrong("it has no user, query or fragment, and nothing to be escaped");
+    }
+    if rest.is_empty() || rest.starts_with('/') {
+        return wrong("there is no host");
+    }
+    if url.ends_with('/') {
+        return wrong("it ends without `/`");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! What answers: an engine on a ledger, or policies with entities from a file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use consentry::engine::{Asked, Engine};
+use consentry::ledger::MemoryLedger;
+use consentry::policy::{EntityStore, Policies, Reading};
+use consentry::{Revision, Timestamp};
+use consentry_ledger::DiskLedger;
+
+use super::ServeError;
+use super::config::{Config, ConfigError};
+use crate::{clock, folder};
+
+/// What answers.
+pub(crate) struct DecisionPoint {
+    facts: Facts,
+    folder: Option<PathBuf>,
+}
+
+enum Facts {
+    Ledger(Engine),
+    File { path: PathBuf, known: ArcSwap<Known>, latest: AtomicI64, loads: AtomicU64 },
+}
+
+/// Policies and entities, which are replaced together.
+struct Known {
+    policies: Policies,
+    store: Arc<EntityStore>,
+    revision: Revision,
+}
+
+/// What was loaded, and is not used yet.
+enum Loaded {
+    Policies(Policies),
+    Both(Policies, EntityStore),
+}
+
+impl DecisionPoint {
+    /// Opens what `config` names. Blocks.
+    pub(crate) fn open(config: &Config) -> Result<Self, ServeError> {
+        let folder = config.policies.folder.clone();
+        let entities = config.entities.as_ref().map(|entities| entities.file.as_path());
+        let facts = match (load(folder.as_deref(), entities)?, entities) {
+            (Loaded::Both(policies, store), Some(path)) => Facts::File {
+                path: path.to_owned(),
+                known: ArcSwap::from_pointee(Known { policies, store: Arc::new(store), revision: 1 }),
+                latest: AtomicI64::new(Timestamp::MIN.millis()),
+                loads: AtomicU64::new(1),
+            },
+            (Loaded::Policies(policies) | Loaded::Both(policies, _), _) => {
+                let ledger = config.ledger.clone().unwrap_or_default();
+                let builder = match &ledger.folder {
+                    Some(folder) => Engine::builder(DiskLedger::open(folder)?),
+                    None => Engine::builder(MemoryLedger::new()),
+                };
+                let lifetimes = &config.lifetimes;
+                let engine = builder
+                    .policies(policies)
+                    .lifetime(Asked::Invite, lifetimes.invite.of_engine())
+                    .lifetime(Asked::PermissionApplication, lifetimes.permission_application.of_engine())
+                    .lifetime(Asked::ResetTicket, lifetimes.reset_ticket.of_engine())
+                    .open()?;
+                Facts::Ledger(engine)
+            }
+        };
+        Ok(Self { facts, folder })
+    }
+
+    /// Whether what `config` names could be opened, as far as that can be told without touching a ledger. Blocks.
+    pub(crate) fn check(config: &Config) -> Result<(), ServeError> {
+        let entities = config.entities.as_ref().map(|entities| entities.file.as_path());
+        load(config.policies.folder.as_deref(), entities).map(drop)
+    }
+
+    /// What is known now.
+    pub(crate) fn reading(&self) -> Reading {
+        let now = clock::now();
+        match &self.facts {
+            Facts::Ledger(engine) => engine.reading(now),
+            Facts::File { known, latest, .. } => {
+                let before = latest.fetch_max(now.millis(), Ordering::AcqRel);
+                let now = Timestamp::from_millis(before.max(now.millis()));
+                let known = known.load();
+                Reading::new(known.policies.clone(), known.store.clone(), known.revision, now)
+            }
+        }
+    }
+
+    /// The engine, where there is a ledger.
+    pub(crate) fn engine(&self) -> Option<&Engine> {
+        match &self.facts {
+            Facts::Ledger(engine) => Some(engine),
+            Facts::File { .. } => None,
+        }
+    }
+
+    /// The files and folders that are looked at for changes.
+    pub(crate) fn watched(&self) -> Vec<&Path> {
+        let file = match &self.facts {
+            Facts::Ledger(_) => None,
+            Facts::File { path, .. } => Some(path.as_path()),
+        };
+        self.folder.as_deref().into_iter().chain(file).collect()
+    }
+
+    /// Loads policies and entities anew. They are used from the next reading on, all of them; or, when anything is
+    /// wrong, none. Blocks. Whether they are others than before.
+    pub(crate) fn reload(&self) -> Result<bool, ServeError> {
+        let before = self.reading();
+        match &self.facts {
+            Facts::Ledger(engine) => match load(self.folder.as_deref(), None)? {
+                Loaded::Policies(policies) | Loaded::Both(policies, _) => {
+                    let differ = policies.version() != before.policies().version();
+                    engine.replace_policies(policies);
+                    Ok(differ)
+                }
+            },
+            Facts::File { path, known, loads, .. } => {
+                let loaded = load(self.folder.as_deref(), Some(path))?;
+                if let Loaded::Both(policies, store) = loaded {
+                    let revision = loads.fetch_add(1, Ordering::AcqRel) + 1;
+                    known.store(Arc::new(Known { policies, store: Arc::new(store), revision }));
+                }
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// Stack for reading policies: a condition that is nested deeply takes some for each level.
+const STACK: usize = 256 * 1024 * 1024;
+
+/// Reads policies, and entities where there is a file of them, on a thread that has stack enough for any of them.
+fn load(policies: Option<&Path>, entities: Option<&Path>) -> Result<Loaded, ServeError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("policies".to_owned())
+            .stack_size(STACK)
+            .spawn_scoped(scope, || load_here(policies, entities))?;
+        thread.join().unwrap_or_else(|_| Err(ConfigError("the policies could not be read".to_owned()).into()))
+    })
+}
+
+fn load_here(policies: Option<&Path>, entities: Option<&Path>) -> Result<Loaded, ServeError> {
+    let Some(path) = entities else {
+        return Ok(Loaded::Policies(match policies {
+            Some(folder) => Policies::load(&folder::read(folder)?)?,
+            None => Policies::shipped()?,
+        }));
+    };
+    let folder = policies.ok_or_else(|| ConfigError("`entities` needs `policies.folder`".to_owned()))?;
+    let sources = folder::read(folder)?;
+    if sources.schema.is_none() {
+        let folder = folder.display();
+        return Err(ConfigError(format!("`entities` needs a schema: there is no {folder}/schema.cedarschema")).into());
+    }
+    let policies = Policies::load_for_checks(&sources)?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
+    let store = EntityStore::from_json(&text, &policies)
+        .map_err(|error| ServeError::Entities { path: path.to_owned(), error })?;
+    Ok(Loaded::Both(policies, store))
+}

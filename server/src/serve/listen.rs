@@ -1,0 +1,90 @@
+//! Connections: accepted, limited, and finished before the server ends.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderName, Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tower::ServiceExt as _;
+
+use super::config::Limits;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Answers whoever connects to `listener`, until `ending` changes; then finishes what was begun, within
+/// `limits.shutdown`.
+pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, mut ending: watch::Receiver<bool>) {
+    let connections = Arc::new(Semaphore::new(limits.connections));
+    let graceful = GracefulShutdown::new();
+    let builder = builder(&limits);
+    loop {
+        // No place: whoever connects next waits in the system's queue.
+        let accepted = tokio::select! {
+            place = connections.clone().acquire_owned() => match place {
+                Ok(place) => tokio::select! {
+                    accepted = listener.accept() => accepted.map(|(stream, _)| (stream, place)),
+                    _ = ending.changed() => break,
+                },
+                Err(_) => break,
+            },
+            _ = ending.changed() => break,
+        };
+        let (stream, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of files, most likely: others have to end first.
+                tracing::warn!("a connection could not be accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let router = router.clone();
+        let service = service_fn(move |request| answer(router.clone(), request));
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let watched = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = watched.await {
+                tracing::debug!("a connection broke: {error}");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(limits.shutdown.of_clock(), graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not finish within {}", limits.shutdown);
+    }
+}
+
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    let patience = limits.head.of_clock();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(64 * 1024);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(patience)
+        .keep_alive_timeout(patience)
+        .max_header_list_size(64 * 1024)
+        .max_concurrent_streams(250);
+    builder
+}
+
+/// Answers a request under the id that it came with (AuthZEN 1.0 §10.1.3).
+async fn answer(router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let id = request.headers().get(REQUEST_ID).cloned();
+    let mut response = router.oneshot(request).await?;
+    if let Some(id) = id {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    Ok(response)
+}
