@@ -140,7 +140,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let mut output = Output::new(arguments.json);
     let changes = matches!(arguments.command, Command::Replay { .. } | Command::Submit { .. });
-    match dispatch(arguments.command, arguments.json, &mut output).and_then(|ended| Ok(output.flush().map(|()| ended)?)) {
+    match dispatch(arguments.command, arguments.json, &mut output)
+        .and_then(|ended| Ok(output.flush().map(|()| ended)?))
+    {
         Ok(Ended::Yes) => ExitCode::SUCCESS,
         Ok(Ended::No) => ExitCode::from(1),
         Ok(Ended::Bad) => ExitCode::from(2),

@@ -30,7 +30,7 @@ use health::Health;
 
 /// Why the server does not start, or refuses what it was to load.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub(crate) enum ServeError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -75,8 +75,7 @@ pub enum ServeError {
 
 impl ServeError {
     /// A stable code.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Config(_) => "config_invalid",
             Self::Folder(_) | Self::Io(_) => "io",

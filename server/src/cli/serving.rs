@@ -21,7 +21,8 @@ pub(crate) struct Serving {
     /// Ask the policies in this folder, not those that come with consentry [policies.folder]
     #[arg(long, value_name = "DIR")]
     policies: Option<String>,
-    /// Keep the ledger in this folder [ledger.folder; consentry-ledger if left out]
+    /// Keep the ledger in this folder [ledger.folder; consentry-ledger, beside the
+    /// configuration or else here, if left out]
     #[arg(long, value_name = "DIR")]
     ledger: Option<String>,
     /// Answer from the entities in this file, and keep no ledger [entities.file]

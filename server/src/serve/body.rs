@@ -1,12 +1,14 @@
 //! Bodies: read within their limits, as JSON that can be read in one way only.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
@@ -40,12 +42,37 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     said.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
-/// JSON text as a `T`.
+/// JSON text as a `T`, which is an object.
 pub(crate) fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(Problem::malformed("the body is empty"));
     }
-    serde_json::from_slice(text).map_err(|error| Problem::malformed(error.to_string()))
+    serde_json::from_slice(text)
+        .map(|Object(object)| object)
+        .map_err(|error| Problem::malformed(error.to_string()))
+}
+
+/// A `T` that is written as an object, and not as an array of its members.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ByName(PhantomData)).map(Self)
+    }
+}
+
+struct ByName<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ByName<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members))
+    }
 }
 
 /// An answer as JSON.

@@ -15,7 +15,7 @@ pub(crate) use merge::{Override, merged};
 /// Why a configuration cannot be used. Code `config_invalid`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct ConfigError(pub String);
+pub(crate) struct ConfigError(pub(crate) String);
 
 /// Everything that can be set. A name that is not here is an error.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -157,8 +157,9 @@ impl Config {
         self.entities.iter_mut().for_each(|entities| seen(&mut entities.file));
     }
 
-    /// Checks what the types leave open, and fills in what depends on more than one value.
-    pub(crate) fn checked(mut self) -> Result<Self, ConfigError> {
+    /// Checks what the types leave open, and fills in what depends on more than one value. A ledger without a place is
+    /// in `folder`.
+    pub(crate) fn checked(mut self, folder: &Path) -> Result<Self, ConfigError> {
         let wrong = |message: &str| Err(ConfigError(message.to_owned()));
         if self.entities.is_some() && self.ledger.is_some() {
             return wrong("`entities` and `ledger` are two sources of facts: only one of them can be used");
@@ -169,7 +170,7 @@ impl Config {
                 return wrong("`ledger.memory` and `ledger.folder` contradict each other");
             }
             if !ledger.memory && ledger.folder.is_none() {
-                ledger.folder = Some("consentry-ledger".into());
+                ledger.folder = Some(folder.join("consentry-ledger"));
             }
         }
         if self.entities.is_some() && self.policies.folder.is_none() {
@@ -210,7 +211,8 @@ fn check_url(url: &str) -> Result<(), ConfigError> {
     let Some(rest) = url.strip_prefix("https://") else {
         return wrong("AuthZEN asks for a URL that begins with https://");
     };
-    if rest.contains(['?', '#', '@', ' ', '"', '\\']) || rest.chars().any(|c| c.is_control() || !c.is_ascii()) {
+    if rest.contains(['?', '#', '@', ' ', '"', '\\']) || rest.chars().any(|c| c.is_control() || !c.is_ascii())
+    {
         return wrong("it has no user, query or fragment, and nothing to be escaped");
     }
     if rest.is_empty() || rest.starts_with('/') {

@@ -156,7 +156,10 @@ fn load_here(policies: Option<&Path>, entities: Option<&Path>) -> Result<Loaded,
     let sources = folder::read(folder)?;
     if sources.schema.is_none() {
         let folder = folder.display();
-        return Err(ConfigError(format!("`entities` needs a schema: there is no {folder}/schema.cedarschema")).into());
+        return Err(ConfigError(format!(
+            "`entities` needs a schema: there is no {folder}/schema.cedarschema"
+        ))
+        .into());
     }
     let policies = Policies::load_for_checks(&sources)?;
     let text = std::fs::read_to_string(path)

@@ -22,7 +22,12 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers whoever connects to `listener`, until `ending` changes; then finishes what was begun, within
 /// `limits.shutdown`.
-pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, mut ending: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    mut ending: watch::Receiver<bool>,
+) {
     let connections = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let builder = builder(&limits);
@@ -66,16 +71,10 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
 }
 
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+    // One version: to find out which one is spoken takes the first bytes, and no time limit is on them.
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     let patience = limits.head.of_clock();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(64 * 1024);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(patience)
-        .keep_alive_timeout(patience)
-        .max_header_list_size(64 * 1024)
-        .max_concurrent_streams(250);
     builder
 }
 

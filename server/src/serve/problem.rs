@@ -37,7 +37,7 @@ impl Problem {
 
     /// The request is not of the form that it must have.
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed", detail)
+        Self::new(StatusCode::BAD_REQUEST, "invalid", detail)
     }
 
     /// The server could not do its work.

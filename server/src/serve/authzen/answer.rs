@@ -42,10 +42,17 @@ struct Failed {
 impl From<Evaluation> for Decision {
     fn from(evaluation: Evaluation) -> Self {
         let decision = evaluation.is_allowed();
-        let Evaluation { determining_policies, errors, valid_until, revision, reason, policy_version, .. } =
-            evaluation;
-        let context =
-            Context::Evaluated { reason, determining_policies, errors, valid_until, revision, policy_version };
+        let Evaluation {
+            determining_policies, errors, valid_until, revision, reason, policy_version, ..
+        } = evaluation;
+        let context = Context::Evaluated {
+            reason,
+            determining_policies,
+            errors,
+            valid_until,
+            revision,
+            policy_version,
+        };
         Self { decision, context }
     }
 }

@@ -19,7 +19,11 @@ pub(super) async fn evaluate(State(app): State<App>, request: Request) -> Result
 }
 
 /// The answer to a question whose missing parts are taken from `defaults`.
-pub(super) fn answered(reading: &Reading, parts: &Parts<'_>, defaults: &Parts<'_>) -> Result<Decision, Problem> {
+pub(super) fn answered(
+    reading: &Reading,
+    parts: &Parts<'_>,
+    defaults: &Parts<'_>,
+) -> Result<Decision, Problem> {
     let question = parts.question(defaults, reading.policies())?;
     reading.evaluate(&question).map(Decision::from).map_err(no_question)
 }

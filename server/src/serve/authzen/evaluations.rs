@@ -11,7 +11,7 @@ use super::answer::Decision;
 use super::evaluation::answered;
 use super::request::{self, Parts, or_null};
 use crate::serve::app::App;
-use crate::serve::body::{self, Unique};
+use crate::serve::body::{self, Object, Unique};
 use crate::serve::problem::Problem;
 
 #[derive(Deserialize)]
@@ -27,11 +27,10 @@ struct Batch<'a> {
     /// Each is read by itself: what is wrong with one does not keep the others from being answered.
     #[serde(borrow, default, deserialize_with = "or_null")]
     evaluations: Vec<&'a RawValue>,
-    #[serde(default, deserialize_with = "or_null")]
-    options: Options,
+    options: Option<Object<Options>>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct Options {
     #[serde(default, deserialize_with = "or_null")]
     evaluations_semantic: Semantic,
@@ -65,20 +64,27 @@ pub(super) async fn evaluate(State(app): State<App>, request: Request) -> Result
     let most = app.limits.evaluations;
     if evaluations.len() > most {
         let many = evaluations.len();
-        return Err(Problem::invalid(format!("there are {many} evaluations; at most {most} go in one request")));
+        return Err(Problem::invalid(format!(
+            "there are {many} evaluations; at most {most} go in one request"
+        )));
     }
     let defaults = Parts { subject, action, resource, context };
     let reading = app.decision_point.reading();
     if evaluations.is_empty() {
         return Ok(body::json(&answered(&reading, &defaults, &defaults)?));
     }
-    let semantic = options.evaluations_semantic;
+    let semantic = options.map(|Object(options)| options.evaluations_semantic).unwrap_or_default();
     let answers = || Answers { evaluations: all(&reading, &defaults, &evaluations, semantic) };
     let answers = if evaluations.len() > FEW { tokio::task::block_in_place(answers) } else { answers() };
     Ok(body::json(&answers))
 }
 
-fn all(reading: &Reading, defaults: &Parts<'_>, evaluations: &[&RawValue], semantic: Semantic) -> Vec<Decision> {
+fn all(
+    reading: &Reading,
+    defaults: &Parts<'_>,
+    evaluations: &[&RawValue],
+    semantic: Semantic,
+) -> Vec<Decision> {
     let mut decisions = Vec::with_capacity(evaluations.len());
     for evaluation in evaluations {
         let decision = body::parsed::<Parts<'_>>(evaluation.get().as_bytes())

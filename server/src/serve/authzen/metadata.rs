@@ -22,10 +22,7 @@ struct Metadata<'a> {
 }
 
 /// `GET /.well-known/authzen-configuration`, and below it the path of the server's URL, if it has one.
-pub(super) async fn metadata(
-    State(app): State<App>,
-    uri: Uri,
-) -> Result<Response<Body>, Problem> {
+pub(super) async fn metadata(State(app): State<App>, uri: Uri) -> Result<Response<Body>, Problem> {
     let url = app.public_url.as_str();
     if uri.path().strip_prefix(WELL_KNOWN) != Some(path_of(url)) {
         let detail = format!("this is {url}: its configuration is at {WELL_KNOWN}{}", path_of(url));

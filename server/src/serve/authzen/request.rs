@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use consentry::domain::Uid;
-use consentry::policy::{AccessRequest, Claims, RequestError};
 use consentry::policy::Policies;
-use serde::{Deserialize, Deserializer, Serialize};
+use consentry::policy::{AccessRequest, Claims, RequestError};
 use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::serve::app::App;
-use crate::serve::body::{self, Unique};
+use crate::serve::body::{self, Object, Unique};
 use crate::serve::problem::Problem;
 
 /// A subject or resource.
@@ -58,8 +58,8 @@ pub(super) struct Parts<'a> {
 macro_rules! named {
     ($($reader:ident: $of:ty, $name:literal;)*) => {$(
         pub(super) fn $reader<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<$of, D::Error> {
-            Deserialize::deserialize(deserializer)
-                .map(Some)
+            Object::deserialize(deserializer)
+                .map(|Object(object)| Some(object))
                 .map_err(|error| D::Error::custom(format_args!(concat!("`", $name, "`: {}"), error)))
         }
     )*};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::request::{self, Action, Entity, Kind, no_question, or_null, required};
 use crate::serve::app::{App, Limits};
-use crate::serve::body::{self, Unique};
+use crate::serve::body::{self, Object, Unique};
 use crate::serve::problem::Problem;
 use page::{Page, PageAnswer, Token};
 
@@ -26,8 +26,7 @@ struct SubjectSearch<'a> {
     resource: Option<Entity<'a>>,
     #[serde(default, deserialize_with = "or_null")]
     context: Unique,
-    #[serde(default)]
-    page: Option<Page>,
+    page: Option<Object<Page>>,
 }
 
 #[derive(Deserialize)]
@@ -40,8 +39,7 @@ struct ResourceSearch<'a> {
     resource: Option<Kind<'a>>,
     #[serde(default, deserialize_with = "or_null")]
     context: Unique,
-    #[serde(default)]
-    page: Option<Page>,
+    page: Option<Object<Page>>,
 }
 
 #[derive(Deserialize)]
@@ -52,8 +50,7 @@ struct ActionSearch<'a> {
     resource: Option<Entity<'a>>,
     #[serde(default, deserialize_with = "or_null")]
     context: Unique,
-    #[serde(default)]
-    page: Option<Page>,
+    page: Option<Object<Page>>,
 }
 
 /// The page is first, so that a reader sees early how much there is (AuthZEN 1.0 §8.3).
@@ -94,7 +91,7 @@ pub(super) async fn subjects(State(app): State<App>, request: Request) -> Result
             resource: resource.properties.0,
             context: search.context.0,
         };
-        entities(reading, limits, (&sought, &claims, &subject.r#type), search.page, &asked)
+        entities(reading, limits, (&sought, &claims, &subject.r#type), wanted(search.page), &asked)
     })
     .await
 }
@@ -118,7 +115,7 @@ pub(super) async fn resources(State(app): State<App>, request: Request) -> Resul
             resource: resource.properties.0,
             context: search.context.0,
         };
-        entities(reading, limits, (&sought, &claims, &resource.r#type), search.page, &asked)
+        entities(reading, limits, (&sought, &claims, &resource.r#type), wanted(search.page), &asked)
     })
     .await
 }
@@ -137,16 +134,23 @@ pub(super) async fn actions(State(app): State<App>, request: Request) -> Result<
             context: search.context.0,
             ..Claims::default()
         };
-        let span = Page::span(search.page.as_ref(), &asked, limits)?;
+        let page = wanted(search.page);
+        let span = Page::span(page.as_ref(), &asked, limits)?;
         let permitted = reading.permitted(&principal, &target, &claims).map_err(no_question)?;
-        let mut names = permitted.into_iter().map(|(name, _)| name).filter(|name| Some(name) > span.after.as_ref());
-        let results: Vec<FoundAction> = names.by_ref().take(span.found).map(|name| FoundAction { name }).collect();
+        let mut names =
+            permitted.into_iter().map(|(name, _)| name).filter(|name| Some(name) > span.after.as_ref());
+        let results: Vec<FoundAction> =
+            names.by_ref().take(span.found).map(|name| FoundAction { name }).collect();
         let last = results.last().map(|last| last.name.clone()).or_else(|| span.after.clone());
         let next = names.next().is_some().then_some(last);
-        let page = PageAnswer::of(search.page.as_ref(), next, results.len(), span.found, &asked);
+        let page = PageAnswer::of(page.as_ref(), next, results.len(), span.found, &asked);
         Ok(body::json(&Results { page, results }))
     })
     .await
+}
+
+fn wanted(page: Option<Object<Page>>) -> Option<Page> {
+    page.map(|Object(page)| page)
 }
 
 fn entities(

@@ -28,9 +28,9 @@ impl Override {
 
     /// `KEY=VALUE`.
     pub(crate) fn typed(text: &str) -> Result<Self, ConfigError> {
-        let (path, value) = text
-            .split_once('=')
-            .ok_or_else(|| ConfigError(format!("--set {text}: expected KEY=VALUE, such as limits.evaluations=50")))?;
+        let (path, value) = text.split_once('=').ok_or_else(|| {
+            ConfigError(format!("--set {text}: expected KEY=VALUE, such as limits.evaluations=50"))
+        })?;
         Ok(Self::new(&format!("--set {path}"), path, value))
     }
 
@@ -81,7 +81,7 @@ pub(crate) fn merged(file: Option<&Path>, overrides: &[Override]) -> Result<Conf
         check.map_err(|error| ConfigError(format!("{}: {}", each.from, plain(&error))))?;
     }
     let config: Config = table.try_into().map_err(|error| ConfigError(plain(&error)))?;
-    config.checked()
+    config.checked(&folder)
 }
 
 fn plain(error: &toml::de::Error) -> String {

@@ -102,7 +102,9 @@ fn what_is_wrong_is_said_with_its_place() {
         }
     }
     assert!(Override::typed("limits").unwrap_err().to_string().contains("KEY=VALUE"));
-    assert!(merged(Some(Path::new("/nowhere.toml")), &[]).unwrap_err().to_string().starts_with("/nowhere.toml: "));
+    assert!(
+        merged(Some(Path::new("/nowhere.toml")), &[]).unwrap_err().to_string().starts_with("/nowhere.toml: ")
+    );
 }
 
 #[test]

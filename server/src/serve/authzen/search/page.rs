@@ -30,7 +30,8 @@ const DIGITS: usize = 32;
 
 impl Token {
     pub(super) fn over(search: &str, asked: &impl Serialize) -> Result<Self, Problem> {
-        let text = serde_json::to_vec(&(search, asked)).map_err(|error| Problem::internal(error.to_string()))?;
+        let text =
+            serde_json::to_vec(&(search, asked)).map_err(|error| Problem::internal(error.to_string()))?;
         let mut digits = hex(&Sha256::digest(text));
         digits.truncate(DIGITS);
         Ok(Self(digits))
@@ -63,7 +64,9 @@ impl Page {
             None => (None, None),
             Some(token) => {
                 let (after, before) = asked.read(token).ok_or_else(|| {
-                    Problem::invalid("`page.token` is not of this search: nothing but the token may change between pages")
+                    Problem::invalid(
+                        "`page.token` is not of this search: nothing but the token may change between pages",
+                    )
                 })?;
                 (after, Some(before.min(limits.search_page)))
             }
@@ -71,7 +74,9 @@ impl Page {
         if let (Some(limit), Some(before)) = (limit, before)
             && limit != before
         {
-            return Err(Problem::invalid(format!("`page.limit` was {before}: it may not change between pages")));
+            return Err(Problem::invalid(format!(
+                "`page.limit` was {before}: it may not change between pages"
+            )));
         }
         let found = limit.or(before).unwrap_or(limits.search_page);
         Ok(Span { after, found, asked: limits.search_candidates })

@@ -1,0 +1,116 @@
+//! A server of its own for each test, on a port of its own.
+
+use std::io::{BufRead, BufReader, Read as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::http::{Message, ask};
+
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) port: u16,
+    /// What it printed before it listened.
+    pub(crate) said: String,
+}
+
+/// The certification scenario's fixture, by configuration alone.
+pub(crate) fn fixture() -> PathBuf {
+    repository().join("tests/gateways/authzen/consentry.toml")
+}
+
+pub(crate) fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_consentry"));
+    command.arg("serve").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Server {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut child = command(arguments).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        let port = loop {
+            let mut line = String::new();
+            if out.read_line(&mut line).unwrap() == 0 {
+                let mut why = String::new();
+                child.stderr.take().unwrap().read_to_string(&mut why).unwrap();
+                panic!("it did not start: {why}");
+            }
+            if let Some(address) = line.trim().strip_prefix("listening http ") {
+                break address.rsplit(':').next().unwrap().parse().unwrap();
+            }
+            said.push_str(&line);
+        };
+        Self { child, port, said }
+    }
+
+    /// The certification scenario's fixture.
+    pub(crate) fn certified() -> Self {
+        Self::start(&["--config", fixture().to_str().unwrap()])
+    }
+
+    pub(crate) fn ask(&self, request: &Message) -> Message {
+        ask(self.port, request).unwrap()
+    }
+
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
+        read(&self.ask(&Message::new(&format!("GET {path} HTTP/1.1")).header("host", "pdp")))
+    }
+
+    /// Posts JSON, and reads the answer, which must be some.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.post_text(path, &body.to_string())
+    }
+
+    pub(crate) fn post_text(&self, path: &str, body: &str) -> (u16, Value) {
+        read(&self.ask(&posted(path, body)))
+    }
+
+    /// The answer to a request that must be well-formed.
+    pub(crate) fn answer(&self, path: &str, body: &Value) -> Value {
+        let response = self.ask(&posted(path, &body.to_string()));
+        assert_eq!(response.get("content-type"), Some(&b"application/json"[..]));
+        let (status, answer) = read(&response);
+        assert_eq!(status, 200, "{body}: {answer}");
+        answer
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for its end, and gives what it wrote to standard error.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn posted(path: &str, body: &str) -> Message {
+    Message::new(&format!("POST {path} HTTP/1.1"))
+        .header("host", "pdp")
+        .header("content-type", "application/json")
+        .body(body)
+}
+
+/// Status and body.
+pub(crate) fn read(response: &Message) -> (u16, Value) {
+    let text = String::from_utf8_lossy(&response.body);
+    let body = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    (response.second_word().parse().unwrap(), body)
+}
