@@ -12,6 +12,7 @@ use crate::domain::{
 use crate::ledger::Hash;
 
 /// A command with who gives it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Serialize)]
 pub struct Submission {
     /// Who acts. The edge has authenticated them.
@@ -58,6 +59,7 @@ pub(crate) fn digest(body: &str) -> Hash {
 }
 
 /// What can be asked for. Each command is the Cedar action of its name.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields are named after what they hold; the variants say the rest")]
@@ -158,6 +160,7 @@ pub enum Command {
 }
 
 /// A permission given by the owner, unasked.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "WrittenGrant")]
 pub struct GrantPermission {
@@ -177,6 +180,7 @@ pub struct GrantPermission {
     pub validity: Validity,
 }
 
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct WrittenGrant {
@@ -203,6 +207,7 @@ impl TryFrom<WrittenGrant> for GrantPermission {
 }
 
 /// What the platform says about where the owner's client is.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SameLan {
@@ -218,6 +223,7 @@ pub struct SameLan {
 }
 
 /// A client on the device's network.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Peer {

@@ -105,6 +105,7 @@ pub enum Answer {
 }
 
 /// That a command happened.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Serialize)]
 pub struct Receipt {
     /// The command's id.
@@ -252,13 +253,7 @@ impl Engine {
     /// # Errors
     /// When the ledger fails.
     pub fn show(&self, request: &ShowRequest, now: Timestamp) -> Result<Option<View>, EngineError> {
-        let now = self.latch(now);
-        let look = |now| crate::view::show(&self.inner.published.load(), request, now);
-        let mut view = look(now);
-        if view != look(Timestamp::MIN) {
-            self.settled(now)?;
-            view = look(now);
-        }
+        let mut view = self.look(|directory, now| crate::view::show(directory, request, now), now)?;
         if let (ShowRequest::Ticket(id), Some(view)) = (request, &mut view) {
             view.failed_completions = Some(self.failed_completions(id)?);
         }
@@ -289,6 +284,26 @@ impl Engine {
             return Ok(look(&self.inner.published.load()));
         }
         Ok(lines)
+    }
+
+    /// What `look` sees in the directory at `now`. Waits as [`Engine::show`] does, where time alone makes a difference to
+    /// what is seen.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    pub fn look<T: PartialEq>(
+        &self,
+        look: impl Fn(&Directory, Timestamp) -> T,
+        now: Timestamp,
+    ) -> Result<T, EngineError> {
+        let now = self.latch(now);
+        let directory = self.inner.published.load_full();
+        let seen = look(&directory, now);
+        if seen == look(&directory, Timestamp::MIN) {
+            return Ok(seen);
+        }
+        self.settled(now)?;
+        Ok(look(&self.inner.published.load(), now))
     }
 
     /// The directory at this moment: a value that stands still.

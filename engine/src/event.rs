@@ -11,6 +11,7 @@ macro_rules! events {
     ($($(#[doc = $doc:literal])* $name:literal $variant:ident { $($(#[$meta:meta])* $field:ident : $type:ty),* $(,)? })*) => {
         /// Something that happened, with every fact that later answers need: deadlines and ends are
         /// written here, so that no change of configuration moves an old one.
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all_fields = "camelCase")]
         #[expect(missing_docs, reason = "the fields are named after what they hold; the variants say the rest")]

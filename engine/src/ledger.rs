@@ -43,6 +43,7 @@ impl Head {
 }
 
 /// The events of one command, or of one sweep: they happened together, at one revision.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The revision.
@@ -55,6 +56,7 @@ pub struct Record {
     pub events: Vec<Event>,
     /// This record's hash; see [`seal`].
     #[serde(with = "digits")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub hash: Hash,
 }
 
@@ -73,6 +75,7 @@ pub fn seal(previous: &Hash, epoch: &str, revision: Revision, at: Timestamp, pay
 }
 
 /// What a command was answered: kept, and given again when the command is repeated.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -230,6 +233,7 @@ pub struct Answered {
 }
 
 /// One line of the audit trail.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuditEntry {
     /// Its number: 1 for the first, one more for each.

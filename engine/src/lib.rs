@@ -10,6 +10,8 @@ pub mod ledger;
 pub mod lifecycle;
 pub mod policy;
 pub mod refusal;
+#[cfg(feature = "schema")]
+mod schema;
 mod sync;
 pub mod view;
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Why a command was refused: a stable code for programs.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalCode {
@@ -54,6 +55,7 @@ impl RefusalCode {
 }
 
 /// A command's refusal. It is an answer, not a failure.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The stable code.

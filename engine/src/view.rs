@@ -1,8 +1,10 @@
 //! What people look at: where a thing stands, which grants there are.
 
+pub mod lists;
+
 use serde::{Deserialize, Serialize};
 
-use crate::directory::{Asking, Directory};
+use crate::directory::{Asking, Directory, GrantRecord};
 use crate::domain::{
     ApplicationId, CompanyId, DeviceId, EndUserId, Entry, GrantId, InstallerId, InviteId, Permission,
     PermissionRequest, Scope, SiteId, TicketId, Timestamp,
@@ -10,6 +12,7 @@ use crate::domain::{
 use crate::lifecycle::grant::GrantState;
 
 /// What to look at.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each variant is the thing of its name")]
@@ -34,6 +37,7 @@ impl std::fmt::Display for ShowRequest {
 }
 
 /// Where a thing stands at a moment: what is past its time says so, whether or not it was recorded.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct View {
     /// The state's name.
@@ -47,6 +51,7 @@ pub struct View {
 }
 
 /// What a view says beside the state.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub enum Details {
@@ -166,6 +171,7 @@ pub fn show(directory: &Directory, request: &ShowRequest, now: Timestamp) -> Opt
 }
 
 /// Which grants to list; what is left out does not narrow the list.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrantFilter {
@@ -184,6 +190,7 @@ pub struct GrantFilter {
 }
 
 /// One grant of a list.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GrantLine {
     /// The grant.
@@ -204,29 +211,35 @@ pub struct GrantLine {
     pub until: Option<Timestamp>,
 }
 
+impl GrantFilter {
+    /// Whether a grant fits at `now`.
+    fn takes(&self, grant: &GrantRecord, now: Timestamp) -> bool {
+        let is_live = || matches!(grant.state.seen_at(now), GrantState::Active { .. });
+        self.company.as_ref().is_none_or(|company| *company == grant.company)
+            && self.device.as_ref().is_none_or(|device| Some(device) == grant.scope.device())
+            && self.owner.as_ref().is_none_or(|owner| *owner == grant.owner)
+            && self.live.is_none_or(|live| live == is_live())
+    }
+}
+
+/// A grant as a line of a list.
+fn grant_line(id: &GrantId, grant: &GrantRecord, now: Timestamp) -> GrantLine {
+    GrantLine {
+        grant: id.clone(),
+        company: grant.company.clone(),
+        permission: grant.permission,
+        device: grant.scope.device().cloned(),
+        site: matches!(grant.scope, Scope::Site).then(|| grant.site.clone()),
+        state: grant.state.seen_at(now).name(),
+        until: grant.until,
+    }
+}
+
 /// The grants that fit `filter` at `now`, sorted by id. O(grants).
 #[must_use]
 pub fn list_grants(directory: &Directory, filter: &GrantFilter, now: Timestamp) -> Vec<GrantLine> {
-    let wanted = |grant: &crate::directory::GrantRecord, state: GrantState| {
-        filter.company.as_ref().is_none_or(|company| *company == grant.company)
-            && filter.device.as_ref().is_none_or(|device| Some(device) == grant.scope.device())
-            && filter.owner.as_ref().is_none_or(|owner| *owner == grant.owner)
-            && filter.live.is_none_or(|live| live == matches!(state, GrantState::Active { .. }))
-    };
-    let mut lines: Vec<GrantLine> = directory
-        .grants()
-        .map(|(id, grant)| (id, grant, grant.state.seen_at(now)))
-        .filter(|(_, grant, state)| wanted(grant, *state))
-        .map(|(id, grant, state)| GrantLine {
-            grant: id.clone(),
-            company: grant.company.clone(),
-            permission: grant.permission,
-            device: grant.scope.device().cloned(),
-            site: matches!(grant.scope, Scope::Site).then(|| grant.site.clone()),
-            state: state.name(),
-            until: grant.until,
-        })
-        .collect();
+    let taken = directory.grants().filter(|(_, grant)| filter.takes(grant, now));
+    let mut lines: Vec<GrantLine> = taken.map(|(id, grant)| grant_line(id, grant, now)).collect();
     lines.sort_by(|one, other| one.grant.cmp(&other.grant));
     lines
 }

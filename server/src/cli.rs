@@ -9,6 +9,8 @@ mod policies;
 mod proving;
 #[cfg(feature = "serve")]
 mod serving;
+#[cfg(feature = "serve")]
+mod token;
 
 use std::ffi::OsString;
 use std::io::{self, BufReader, Write};
@@ -164,6 +166,8 @@ fn dispatch(command: Command, json: bool, output: &mut Output) -> Result<Ended, 
         }
         #[cfg(feature = "serve")]
         Command::Serve(serving) => serving::run(&serving, json, output).map(|()| Ended::Yes),
+        #[cfg(feature = "serve")]
+        Command::Token => token::run(output).map(|()| Ended::Yes),
         Command::Replay { file, ledger, policies } => {
             let policies = load_policies(policies.folder.as_deref())?;
             match ledger {

@@ -167,6 +167,7 @@ pub enum Reply {
 }
 
 /// A new password for a device, for whoever sets it there.
+#[cfg_attr(feature = "serve", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Serialize)]
 pub struct EffectReply {
     /// The device.
@@ -174,6 +175,12 @@ pub struct EffectReply {
     /// The password.
     #[serde(serialize_with = "reveal")]
     pub password: Password,
+}
+
+impl From<consentry::Effect> for EffectReply {
+    fn from(effect: consentry::Effect) -> Self {
+        Self { device: effect.device.to_string(), password: effect.password }
+    }
 }
 
 fn reveal<S: serde::Serializer>(password: &Password, serializer: S) -> Result<S::Ok, S::Error> {
@@ -208,10 +215,7 @@ pub fn run_line(engine: &Engine, line: &Line) -> Result<Reply, EngineError> {
                 ok: true,
                 events: receipt.events,
                 revision: receipt.revision,
-                effect: receipt.effect.map(|effect| EffectReply {
-                    device: effect.device.to_string(),
-                    password: effect.password,
-                }),
+                effect: receipt.effect.map(EffectReply::from),
                 determining_policies: receipt.determining_policies,
             },
             Answer::Refused { refusal, .. } => Reply::refused(refusal),

@@ -1,14 +1,18 @@
 //! `consentry serve`: a decision point for gateways and portals.
 
+mod api;
 mod app;
 mod authzen;
 mod body;
+pub(crate) mod callers;
 pub(crate) mod config;
 mod decision_point;
 mod health;
+mod lifecycle;
 mod listen;
 mod problem;
 mod reload;
+mod tls;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -24,9 +28,12 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::folder::FolderError;
 use app::{App, Shared};
+use callers::Callers;
 use config::{Config, ConfigError};
 use decision_point::DecisionPoint;
 use health::Health;
+use reload::Reloaded;
+use tls::Handshakes;
 
 /// Why the server does not start, or refuses what it was to load.
 #[derive(Debug, thiserror::Error)]
@@ -107,17 +114,20 @@ pub(crate) struct Start {
 pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     let config = &start.config;
     say_config(config, start.json)?;
-    let address = config.listen.http;
-    if !address.ip().is_loopback() && !start.unauthenticated {
+    let callers = Callers::new(&config.callers)?;
+    let addresses = [config.listen.http, config.listen.https];
+    let open = addresses.into_iter().flatten().find(|address| !callers.may_listen(address.ip()));
+    if let Some(address) = open.filter(|_| !start.unauthenticated) {
         return Err(ServeError::Unauthenticated(address));
     }
+    let handshakes = config.tls.as_ref().map(Handshakes::new).transpose()?.map(Arc::new);
     if start.check {
         return DecisionPoint::check(config);
     }
     let _ = tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).try_init();
     let decision_point = Arc::new(DecisionPoint::open(config)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(start, decision_point))
+    runtime.block_on(run(start, decision_point, callers, handshakes))
 }
 
 /// Prints the configuration that is used.
@@ -145,28 +155,55 @@ fn say_listening(kind: &str, address: SocketAddr, json: bool) -> io::Result<()> 
     out.flush()
 }
 
-async fn run(start: &Start, decision_point: Arc<DecisionPoint>) -> Result<(), ServeError> {
+/// Begins to listen.
+async fn bound(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })
+}
+
+async fn run(
+    start: &Start,
+    decision_point: Arc<DecisionPoint>,
+    callers: Callers,
+    handshakes: Option<Arc<Handshakes>>,
+) -> Result<(), ServeError> {
     let config = &start.config;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hang_up = signal(SignalKind::hangup())?;
-    let wanted = config.listen.http;
-    let not_there = |error| ServeError::Listen { address: wanted, error };
-    let listener = TcpListener::bind(wanted).await.map_err(not_there)?;
-    let address = listener.local_addr()?;
+    let mut listeners = Vec::new();
+    for (kind, wanted, tls) in
+        [("http", config.listen.http, None), ("https", config.listen.https, handshakes.clone())]
+    {
+        if let Some(address) = wanted {
+            let listener = bound(address).await?;
+            listeners.push((kind, listener.local_addr()?, listener, tls));
+        }
+    }
+    // The last one: HTTPS, where there is some.
+    let url = listeners.last().map(|(_, address, ..)| format!("https://{address}"));
     let health = Arc::new(Health::default());
+    let (end, ending) = watch::channel(false);
     let app = App::new(Shared {
         decision_point: decision_point.clone(),
         health: health.clone(),
+        callers,
         limits: config.limits.clone(),
-        public_url: config.authzen.public_url.clone().unwrap_or_else(|| format!("https://{address}")),
+        public_url: config.authzen.public_url.clone().or(url).unwrap_or_default(),
         searches: Arc::new(Semaphore::new(config.limits.searches)),
+        subscribers: Arc::new(Semaphore::new(config.limits.subscribers)),
+        ending: ending.clone(),
     });
-    let (end, ending) = watch::channel(false);
-    let http = tokio::spawn(listen::serve(listener, app::router(app), config.limits.clone(), ending));
+    let router = app::router(app);
+    let mut serving = Vec::new();
+    for (kind, address, listener, tls) in listeners {
+        let limits = config.limits.clone();
+        serving.push(tokio::spawn(listen::serve(listener, tls, router.clone(), limits, ending.clone())));
+        say_listening(kind, address, start.json)?;
+    }
+    drop(router);
     let poll = config.policies.poll.of_clock();
-    let reloading = tokio::spawn(reload::watch(decision_point, health.clone(), poll, hang_up));
-    say_listening("http", address, start.json)?;
+    let reloaded = Reloaded { decision_point, handshakes, health: health.clone() };
+    let reloading = tokio::spawn(reload::watch(reloaded, poll, hang_up));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -175,6 +212,8 @@ async fn run(start: &Start, decision_point: Arc<DecisionPoint>) -> Result<(), Se
     health.end();
     reloading.abort();
     let _ = end.send(true);
-    let _ = http.await;
+    for listener in serving {
+        let _ = listener.await;
+    }
     Ok(())
 }

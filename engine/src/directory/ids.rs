@@ -9,7 +9,18 @@ impl Directory {
     /// the type): they are kept in no order. Operators are not registered, and not found.
     #[must_use]
     pub fn first_ids(&self, entity_type: &str, after: Option<&str>, most: usize) -> Vec<String> {
-        let mut first = First { after, most, ids: BinaryHeap::new() };
+        self.first_ids_where(entity_type, after, most, |_| true)
+    }
+
+    /// As [`Directory::first_ids`], of those that are `wanted`.
+    pub(crate) fn first_ids_where(
+        &self,
+        entity_type: &str,
+        after: Option<&str>,
+        most: usize,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Vec<String> {
+        let mut first = First { after, most, wanted, ids: BinaryHeap::new() };
         match entity_type {
             "Company" => self.companies.iter().for_each(|id| first.take(id.as_str())),
             "EndUser" => self.end_users.keys().for_each(|id| first.take(id.as_str())),
@@ -27,22 +38,23 @@ impl Directory {
 }
 
 /// The first few ids, of those that come in any order.
-struct First<'a> {
+struct First<'a, W> {
     after: Option<&'a str>,
     most: usize,
+    wanted: W,
     ids: BinaryHeap<&'a str>,
 }
 
-impl<'a> First<'a> {
+impl<'a, W: Fn(&str) -> bool> First<'a, W> {
     fn take(&mut self, id: &'a str) {
-        if self.after.is_some_and(|after| id <= after) {
+        let is_full = self.ids.len() >= self.most;
+        let is_out = |last: &&str| is_full && id >= *last;
+        if self.after.is_some_and(|after| id <= after) || self.ids.peek().is_some_and(is_out) || !(self.wanted)(id) {
             return;
         }
-        if self.ids.len() < self.most {
-            self.ids.push(id);
-        } else if self.ids.peek().is_some_and(|last| id < *last) {
+        self.ids.push(id);
+        if is_full {
             self.ids.pop();
-            self.ids.push(id);
         }
     }
 }

@@ -164,6 +164,7 @@ pub struct GrantRecord {
 }
 
 /// Where a site stands between its company and its owner (H5).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SiteState {

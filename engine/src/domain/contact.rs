@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A way to reach somebody, in the form in which two are compared: e-mail without case, phone by
 /// its digits and `+`.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", from = "Written")]
 pub enum Contact {
@@ -14,6 +15,7 @@ pub enum Contact {
 }
 
 /// A contact as somebody wrote it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Written {

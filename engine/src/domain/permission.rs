@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{DeviceId, Duration, Timestamp};
 
 /// What a grant can give (seed 004; *manageSite* stands for the site's information).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Permission {
@@ -47,6 +48,7 @@ impl Permission {
 }
 
 /// How long access lasts once given: a closed list (seed 004, H2).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Validity {
     /// One hour.
@@ -82,6 +84,7 @@ impl Validity {
 }
 
 /// What a permission is for.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Scope {
@@ -103,6 +106,7 @@ impl Scope {
 }
 
 /// One permission for one scope, as asked for.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
@@ -115,6 +119,7 @@ pub struct Entry {
 }
 
 /// One permission for some devices, as written in a command.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "WrittenRequest")]
 pub struct PermissionRequest {
@@ -127,6 +132,7 @@ pub struct PermissionRequest {
     pub validity: Validity,
 }
 
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct WrittenRequest {
@@ -185,6 +191,7 @@ impl PermissionRequest {
 }
 
 /// An installer's place in the company (H7).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
@@ -195,6 +202,7 @@ pub enum Role {
 }
 
 /// What an installer may do in the company (H1, H5).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum InstallerPermission {
@@ -207,6 +215,7 @@ pub enum InstallerPermission {
 }
 
 /// What kind of site it is.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SiteKind {
@@ -217,6 +226,7 @@ pub enum SiteKind {
 }
 
 /// From where a password is reset (seed 000).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ResetMode {
@@ -227,6 +237,7 @@ pub enum ResetMode {
 }
 
 /// What came of setting the password on the device.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ResetOutcome {

@@ -12,6 +12,7 @@ use crate::directory::{Coverage, Revision};
 use crate::domain::{Timestamp, Uid};
 
 /// A question: may this principal do this on that?
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessRequest {
@@ -70,10 +71,12 @@ pub enum RequestError {
 }
 
 /// The answer to a question.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Evaluation {
     /// Allow or deny.
     #[serde(serialize_with = "decision_name")]
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("enum" = ["allow", "deny"])))]
     pub decision: Decision,
     /// The ids of the policies that decided, sorted.
     pub determining_policies: Vec<String>,
@@ -106,6 +109,7 @@ fn decision_name<S: serde::Serializer>(decision: &Decision, serializer: S) -> Re
 }
 
 /// Why a check was denied: a stable code for programs.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DenyReason {

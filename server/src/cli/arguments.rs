@@ -71,6 +71,13 @@ pub(crate) enum Command {
         \"resource\":{\"type\":\"Device\",\"id\":\"cam-7\"}}'"
     )]
     Serve(super::serving::Serving),
+    /// Make a token for a caller of the server
+    #[cfg(feature = "serve")]
+    #[command(
+        after_help = "The server is told its digest only, so that whoever reads the configuration cannot call.\n\n\
+        Example:\n  consentry token --json | jq -r .token"
+    )]
+    Token,
     /// Run a script: commands, checks and looks, one JSON object a line
     #[command(
         after_help = "Prints one JSON object for each line, once it is durable. Each line runs at the greatest \

@@ -15,7 +15,8 @@ pub(crate) struct Serving {
     /// The configuration
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Listen for HTTP here; port 0 takes any that is free [listen.http; 127.0.0.1:8181 if left out]
+    /// Listen for HTTP here; port 0 takes any that is free [listen.http; 127.0.0.1:8181, if there
+    /// is no HTTPS either]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// Ask the policies in this folder, not those that come with consentry [policies.folder]

@@ -6,12 +6,15 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::routing::get;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
+use super::api::Api;
 use super::authzen::{self, path_of};
 use super::body;
+use super::callers::Callers;
 use super::decision_point::DecisionPoint;
 use super::health::{self, Health};
+use super::lifecycle;
 use super::problem::Problem;
 
 pub(crate) use super::config::Limits;
@@ -23,11 +26,16 @@ pub(crate) struct App(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) decision_point: Arc<DecisionPoint>,
     pub(crate) health: Arc<Health>,
+    pub(crate) callers: Callers,
     pub(crate) limits: Limits,
     /// The URL by which others know this server.
     pub(crate) public_url: String,
     /// Turns at searching.
     pub(crate) searches: Arc<Semaphore>,
+    /// Places for those who hear what happens.
+    pub(crate) subscribers: Arc<Semaphore>,
+    /// Whether the server ends.
+    pub(crate) ending: watch::Receiver<bool>,
 }
 
 impl App {
@@ -51,22 +59,23 @@ impl std::ops::Deref for App {
 
 /// Every route of the server. Where its URL has a path, the API is there, too.
 pub(crate) fn router(app: App) -> Router {
-    let api = authzen::routes();
+    let mut api = Api::new(&app);
+    authzen::add(&mut api);
+    lifecycle::add(&mut api);
+    health::add(&mut api);
+    let (api, document) = api.finished();
+    let document = Arc::new(document);
+    let api = api.route("/v1/openapi.json", get(move || std::future::ready(body::json(&*document))));
     let routes = match path_of(&app.public_url) {
         "" => api,
         path => Router::new().nest(path, api.clone()).merge(api),
     };
     let not_found = || async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here") };
     let not_allowed = || async {
-        Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "this is asked with another method",
-        )
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this is asked with another method")
     };
     routes
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
+        .merge(authzen::below())
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .with_state(app)

@@ -10,7 +10,9 @@ mod search;
 use axum::Router;
 use axum::routing::{get, post};
 
+use super::api::Api;
 use super::app::App;
+use super::config::Role;
 pub(crate) use metadata::path_of;
 
 /// Where the API is, below the server's URL (AuthZEN 1.0 §10.1).
@@ -21,14 +23,40 @@ pub(crate) const SEARCH_RESOURCE: &str = "/access/v1/search/resource";
 pub(crate) const SEARCH_ACTION: &str = "/access/v1/search/action";
 const WELL_KNOWN: &str = "/.well-known/authzen-configuration";
 
-/// The routes of the API.
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
-        .route(EVALUATION, post(evaluation::evaluate))
-        .route(EVALUATIONS, post(evaluations::evaluate))
-        .route(SEARCH_SUBJECT, post(search::subjects))
-        .route(SEARCH_RESOURCE, post(search::resources))
-        .route(SEARCH_ACTION, post(search::actions))
-        .route(WELL_KNOWN, get(metadata::metadata))
-        .route(&format!("{WELL_KNOWN}/{{*path}}"), get(metadata::metadata))
+/// Adds the routes.
+pub(crate) fn add(api: &mut Api) {
+    api.post(EVALUATION, "evaluation", "AuthZEN: ask whether a subject may do something")
+        .role(Role::Evaluate)
+        .body::<request::Question>()
+        .answer::<answer::Decision>(200, "A decision")
+        .by(post(evaluation::evaluate));
+    api.post(EVALUATIONS, "evaluations", "AuthZEN: ask several questions at once")
+        .role(Role::Evaluate)
+        .body::<evaluations::Batch<'_>>()
+        .answer::<evaluations::OneOrAll>(200, "A decision for each; or one, where one question was asked")
+        .by(post(evaluations::evaluate));
+    api.post(SEARCH_SUBJECT, "searchSubject", "AuthZEN: find who may do something")
+        .role(Role::Evaluate)
+        .body::<search::SubjectSearch<'_>>()
+        .answer::<search::Results<search::FoundEntity<'_>>>(200, "A page of them")
+        .by(post(search::subjects));
+    api.post(SEARCH_RESOURCE, "searchResource", "AuthZEN: find on what a subject may do something")
+        .role(Role::Evaluate)
+        .body::<search::ResourceSearch<'_>>()
+        .answer::<search::Results<search::FoundEntity<'_>>>(200, "A page of them")
+        .by(post(search::resources));
+    api.post(SEARCH_ACTION, "searchAction", "AuthZEN: find what a subject may do to a resource")
+        .role(Role::Evaluate)
+        .body::<search::ActionSearch<'_>>()
+        .answer::<search::Results<search::FoundAction>>(200, "A page of them")
+        .by(post(search::actions));
+    api.get(WELL_KNOWN, "metadata", "AuthZEN: what the decision point says of itself")
+        .answer::<metadata::Metadata<'_>>(200, "Where its API is")
+        .problems(&[404])
+        .by(get(metadata::metadata));
+}
+
+/// What the decision point says of itself, where its URL has a path.
+pub(crate) fn below() -> Router<App> {
+    Router::new().route(&format!("{WELL_KNOWN}/{{*path}}"), get(metadata::metadata))
 }

@@ -5,6 +5,7 @@ mod lengths;
 mod merge;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -30,20 +31,66 @@ pub(crate) struct Config {
     pub(crate) authzen: AuthZen,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) limits: Limits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<Tls>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) callers: Vec<CallerConfig>,
 }
 
 /// Where it listens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Listen {
-    /// Address and port for HTTP; port 0: any that is free.
-    pub(crate) http: SocketAddr,
+    /// Address and port for HTTP; port 0: any that is free. `127.0.0.1:8181`, where nothing is said of HTTP and HTTPS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http: Option<SocketAddr>,
+    /// The same for HTTPS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) https: Option<SocketAddr>,
 }
 
-impl Default for Listen {
-    fn default() -> Self {
-        Self { http: SocketAddr::from(([127, 0, 0, 1], 8181)) }
-    }
+/// Keys and certificates, as PEM. They are read again when they change, and on SIGHUP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// The server's certificate, and those that lead from it to one that callers trust.
+    pub(crate) certificate: PathBuf,
+    /// Its key.
+    pub(crate) key: PathBuf,
+    /// Who signs the certificates of callers; without it, none is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+/// Somebody who may call the server. Where nobody is named, whoever reaches it may.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CallerConfig {
+    /// What the caller is called in logs.
+    pub(crate) name: String,
+    /// What the caller may ask for.
+    pub(crate) role: Role,
+    /// The SHA-256 of the caller's bearer token, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token_sha256: Option<String>,
+    /// A DNS name or URI for which the caller's certificate is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<String>,
+    /// Requests a second that are answered; without it, all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rate: Option<NonZeroU32>,
+}
+
+/// What a caller may ask for; each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// Decisions.
+    Evaluate,
+    /// What end users and installers do and see.
+    Lifecycle,
+    /// What operators do.
+    Admin,
 }
 
 /// Which policies are asked.
@@ -122,6 +169,8 @@ pub(crate) struct Limits {
     pub(crate) search_candidates: usize,
     /// Searches at the same time.
     pub(crate) searches: usize,
+    /// Subscribers to what happens at the same time.
+    pub(crate) subscribers: usize,
     /// Connections at the same time.
     pub(crate) connections: usize,
     /// How long the head of a request may take, or a connection be silent.
@@ -140,6 +189,7 @@ impl Default for Limits {
             search_page: 1000,
             search_candidates: 20_000,
             searches: 2,
+            subscribers: 100,
             connections: 10_000,
             head: Length::from_seconds(60),
             body: Length::from_seconds(10),
@@ -155,6 +205,9 @@ impl Config {
         self.policies.folder.iter_mut().for_each(seen);
         self.ledger.iter_mut().filter_map(|ledger| ledger.folder.as_mut()).for_each(seen);
         self.entities.iter_mut().for_each(|entities| seen(&mut entities.file));
+        for tls in &mut self.tls {
+            [&mut tls.certificate, &mut tls.key].into_iter().chain(&mut tls.client_ca).for_each(seen);
+        }
     }
 
     /// Checks what the types leave open, and fills in what depends on more than one value. A ledger without a place is
@@ -179,6 +232,13 @@ impl Config {
         if let Some(url) = &self.authzen.public_url {
             check_url(url)?;
         }
+        let listen = &mut self.listen;
+        if listen.http.is_none() && listen.https.is_none() {
+            listen.http = Some(SocketAddr::from(([127, 0, 0, 1], 8181)));
+        }
+        if listen.https.is_some() && self.tls.is_none() {
+            return wrong("`listen.https` needs `tls`: a certificate, and its key");
+        }
         let limits = &self.limits;
         let sizes = [
             ("body_bytes", limits.body_bytes),
@@ -186,6 +246,7 @@ impl Config {
             ("search_page", limits.search_page),
             ("search_candidates", limits.search_candidates),
             ("searches", limits.searches),
+            ("subscribers", limits.subscribers),
             ("connections", limits.connections),
         ];
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
@@ -202,6 +263,17 @@ impl Config {
             return Err(ConfigError(format!("`{name}` is no time at all: nothing could be answered")));
         }
         Ok(self)
+    }
+}
+
+impl Role {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Evaluate => "evaluate",
+            Self::Lifecycle => "lifecycle",
+            Self::Admin => "admin",
+        }
     }
 }
 

@@ -11,12 +11,14 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 
 use super::config::Limits;
+use super::tls::{self, Handshakes, Peer};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -24,6 +26,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// `limits.shutdown`.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<Handshakes>>,
     router: Router,
     limits: Limits,
     mut ending: watch::Receiver<bool>,
@@ -53,13 +56,20 @@ pub(crate) async fn serve(
             }
         };
         let _ = stream.set_nodelay(true);
-        let router = router.clone();
-        let service = service_fn(move |request| answer(router.clone(), request));
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let watched = graceful.watch(connection);
+        let (builder, watcher) = (builder.clone(), graceful.watcher());
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor());
+        let (router, patience) = (router.clone(), limits.head.of_clock());
         tokio::spawn(async move {
-            if let Err(error) = watched.await {
-                tracing::debug!("a connection broke: {error}");
+            match acceptor {
+                None => connected(builder, watcher, stream, None, router).await,
+                Some(acceptor) => match tokio::time::timeout(patience, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => {
+                        let peer = tls::peer(stream.get_ref().1).map(Arc::new);
+                        connected(builder, watcher, stream, peer, router).await;
+                    }
+                    Ok(Err(error)) => tracing::debug!("a handshake failed: {error}"),
+                    Err(_) => tracing::debug!("a handshake took too long"),
+                },
             }
             drop(place);
         });
@@ -67,6 +77,26 @@ pub(crate) async fn serve(
     drop(listener);
     if tokio::time::timeout(limits.shutdown.of_clock(), graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not finish within {}", limits.shutdown);
+    }
+}
+
+/// Answers the requests of one connection.
+async fn connected(
+    builder: Builder<TokioExecutor>,
+    watcher: Watcher,
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    peer: Option<Arc<Peer>>,
+    router: Router,
+) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(peer.clone());
+        }
+        answer(router.clone(), request)
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!("a connection broke: {error}");
     }
 }
 

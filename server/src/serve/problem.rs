@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{Response, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Why a request was not answered. A denial is an answer, and no problem.
@@ -15,13 +16,17 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
 }
 
-/// The body, in the form of RFC 9457.
-#[derive(Serialize)]
-struct Written<'a> {
+/// Why a request was not answered, in the form of RFC 9457.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(crate) struct Written<'a> {
+    /// `urn:consentry:problem:` and the code.
     r#type: String,
     title: &'static str,
     status: u16,
+    /// Stable, for programs.
     code: &'static str,
+    /// For people.
     detail: &'a str,
 }
 

@@ -1,4 +1,4 @@
-//! Policies that change while the server runs: read anew when their files differ, or on SIGHUP.
+//! Policies and certificates that change while the server runs: read anew when their files differ, or on SIGHUP.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use tokio::signal::unix::Signal;
 
 use super::decision_point::DecisionPoint;
 use super::health::{Health, Refused};
+use super::tls::Handshakes;
 use crate::clock;
 
 /// What a folder's files look like from outside, by their paths.
@@ -32,14 +33,19 @@ fn visit(path: &Path, look: &mut Look) {
     entries.map(|entry| entry.path()).filter(|path| !hidden(path)).for_each(|path| visit(&path, look));
 }
 
-/// Reads policies anew whenever there is reason to, for as long as the server runs.
-pub(crate) async fn watch(
-    decision_point: Arc<DecisionPoint>,
-    health: Arc<Health>,
-    poll: Duration,
-    mut hang_up: Signal,
-) {
-    let watched: Vec<PathBuf> = decision_point.watched().into_iter().map(Path::to_owned).collect();
+/// What is read anew.
+#[derive(Clone)]
+pub(crate) struct Reloaded {
+    pub(crate) decision_point: Arc<DecisionPoint>,
+    pub(crate) handshakes: Option<Arc<Handshakes>>,
+    pub(crate) health: Arc<Health>,
+}
+
+/// Reads everything anew whenever there is reason to, for as long as the server runs.
+pub(crate) async fn watch(reloaded: Reloaded, poll: Duration, mut hang_up: Signal) {
+    let of_tls = reloaded.handshakes.iter().flat_map(|tls| tls.watched());
+    let watched: Vec<PathBuf> =
+        reloaded.decision_point.watched().into_iter().chain(of_tls).map(Path::to_owned).collect();
     let mut used = look(&watched);
     let mut before = used.clone();
     loop {
@@ -59,8 +65,14 @@ pub(crate) async fn watch(
             continue;
         }
         used = now;
-        let (decision_point, health) = (decision_point.clone(), health.clone());
-        let read = tokio::task::spawn_blocking(move || reload(&decision_point, &health));
+        let reloaded = reloaded.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            reload(&reloaded.decision_point, &reloaded.health);
+            let handshakes = reloaded.handshakes.map_or(Ok(()), |tls| tls.reload());
+            if let Err(error) = handshakes {
+                tracing::error!("certificates: refused, those before go on being shown: {error}");
+            }
+        });
         if read.await.is_err() {
             tracing::error!("policies: reading them failed");
         }

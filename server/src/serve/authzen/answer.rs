@@ -2,19 +2,20 @@
 
 use consentry::policy::{DenyReason, Evaluation};
 use consentry::{Revision, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::serve::problem::Problem;
 
 /// One decision.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Decision {
     pub(super) decision: bool,
     context: Context,
 }
 
 /// What there is to say about it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Context {
     Evaluated {
@@ -32,7 +33,7 @@ enum Context {
     Failed { error: Failed },
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Failed {
     status: u16,
     code: &'static str,

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Response;
 use consentry::policy::Reading;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -14,8 +15,9 @@ use crate::serve::app::App;
 use crate::serve::body::{self, Object, Unique};
 use crate::serve::problem::Problem;
 
-#[derive(Deserialize)]
-struct Batch<'a> {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Batch")]
+pub(super) struct Batch<'a> {
     #[serde(borrow, default, deserialize_with = "request::subject")]
     subject: Option<request::Entity<'a>>,
     #[serde(borrow, default, deserialize_with = "request::action")]
@@ -26,18 +28,20 @@ struct Batch<'a> {
     context: Option<Unique>,
     /// Each is read by itself: what is wrong with one does not keep the others from being answered.
     #[serde(borrow, default, deserialize_with = "or_null")]
+    #[schemars(with = "Vec<Parts<'_>>")]
     evaluations: Vec<&'a RawValue>,
+    #[schemars(with = "Option<Options>")]
     options: Option<Object<Options>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Options {
     #[serde(default, deserialize_with = "or_null")]
     evaluations_semantic: Semantic,
 }
 
 /// When a batch ends (AuthZEN 1.0 §6.1.2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Semantic {
     /// At its end.
@@ -49,9 +53,18 @@ enum Semantic {
     PermitOnFirstPermit,
 }
 
-#[derive(Serialize)]
-struct Answers {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Answers {
     evaluations: Vec<Decision>,
+}
+
+/// What is answered, for those who read about it.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "each is answered by itself")]
+pub(super) enum OneOrAll {
+    All(Answers),
+    One(Decision),
 }
 
 /// More than so many are answered where they hold up nobody else.

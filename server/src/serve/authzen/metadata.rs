@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, HeaderValue};
 use axum::http::{Response, StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{EVALUATION, EVALUATIONS, SEARCH_ACTION, SEARCH_RESOURCE, SEARCH_SUBJECT, WELL_KNOWN};
@@ -11,8 +12,8 @@ use crate::serve::app::App;
 use crate::serve::body;
 use crate::serve::problem::Problem;
 
-#[derive(Serialize)]
-struct Metadata<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Metadata<'a> {
     policy_decision_point: &'a str,
     access_evaluation_endpoint: String,
     access_evaluations_endpoint: String,

@@ -6,6 +6,7 @@ use consentry::domain::Uid;
 use consentry::policy::Policies;
 use consentry::policy::{AccessRequest, Claims, RequestError};
 use serde::de::Error as _;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::serve::app::App;
@@ -13,7 +14,8 @@ use crate::serve::body::{self, Object, Unique};
 use crate::serve::problem::Problem;
 
 /// A subject or resource.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Entity")]
 pub(super) struct Entity<'a> {
     #[serde(borrow)]
     pub(super) r#type: Cow<'a, str>,
@@ -24,7 +26,7 @@ pub(super) struct Entity<'a> {
 }
 
 /// A subject or resource that is sought: its id is ignored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Kind<'a> {
     #[serde(borrow)]
     pub(super) r#type: Cow<'a, str>,
@@ -33,7 +35,7 @@ pub(super) struct Kind<'a> {
 }
 
 /// An action.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Action<'a> {
     #[serde(borrow)]
     pub(super) name: Cow<'a, str>,
@@ -41,8 +43,20 @@ pub(super) struct Action<'a> {
     pub(super) properties: Unique,
 }
 
+/// A question.
+#[derive(JsonSchema)]
+#[schemars(rename = "Evaluation request")]
+#[expect(dead_code, reason = "what must be there, for those who read about it")]
+pub(super) struct Question {
+    subject: Entity<'static>,
+    action: Action<'static>,
+    resource: Entity<'static>,
+    #[schemars(default)]
+    context: Unique,
+}
+
 /// A question whose parts may be missing: those of a batch are taken from its defaults.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 pub(super) struct Parts<'a> {
     #[serde(borrow, default, deserialize_with = "subject")]
     pub(super) subject: Option<Entity<'a>>,

@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::Response;
 use consentry::policy::{Claims, Reading, Sought};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::request::{self, Action, Entity, Kind, no_question, or_null, required};
@@ -16,8 +17,9 @@ use page::{Page, PageAnswer, Token};
 
 mod page;
 
-#[derive(Deserialize)]
-struct SubjectSearch<'a> {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SubjectSearch", extend("required" = ["subject", "action", "resource"]))]
+pub(super) struct SubjectSearch<'a> {
     #[serde(borrow, default, deserialize_with = "request::sought_subject")]
     subject: Option<Kind<'a>>,
     #[serde(borrow, default, deserialize_with = "request::action")]
@@ -26,11 +28,13 @@ struct SubjectSearch<'a> {
     resource: Option<Entity<'a>>,
     #[serde(default, deserialize_with = "or_null")]
     context: Unique,
+    #[schemars(with = "Option<Page>")]
     page: Option<Object<Page>>,
 }
 
-#[derive(Deserialize)]
-struct ResourceSearch<'a> {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ResourceSearch", extend("required" = ["subject", "action", "resource"]))]
+pub(super) struct ResourceSearch<'a> {
     #[serde(borrow, default, deserialize_with = "request::subject")]
     subject: Option<Entity<'a>>,
     #[serde(borrow, default, deserialize_with = "request::action")]
@@ -39,36 +43,39 @@ struct ResourceSearch<'a> {
     resource: Option<Kind<'a>>,
     #[serde(default, deserialize_with = "or_null")]
     context: Unique,
+    #[schemars(with = "Option<Page>")]
     page: Option<Object<Page>>,
 }
 
-#[derive(Deserialize)]
-struct ActionSearch<'a> {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ActionSearch", extend("required" = ["subject", "resource"]))]
+pub(super) struct ActionSearch<'a> {
     #[serde(borrow, default, deserialize_with = "request::subject")]
     subject: Option<Entity<'a>>,
     #[serde(borrow, default, deserialize_with = "request::resource")]
     resource: Option<Entity<'a>>,
     #[serde(default, deserialize_with = "or_null")]
     context: Unique,
+    #[schemars(with = "Option<Page>")]
     page: Option<Object<Page>>,
 }
 
 /// The page is first, so that a reader sees early how much there is (AuthZEN 1.0 §8.3).
-#[derive(Serialize)]
-struct Results<T> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Results<T> {
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<PageAnswer>,
     results: Vec<T>,
 }
 
-#[derive(Serialize)]
-struct FoundEntity<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct FoundEntity<'a> {
     r#type: &'a str,
     id: String,
 }
 
-#[derive(Serialize)]
-struct FoundAction {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct FoundAction {
     name: String,
 }
 

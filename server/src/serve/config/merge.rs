@@ -51,10 +51,10 @@ impl Override {
         let Some((last, before)) = self.path.split_last() else { return Ok(()) };
         let mut table = table;
         for name in before {
-            table = match table.entry(name.clone()).or_insert_with(|| Value::Table(Table::new())) {
-                Value::Table(inner) => inner,
-                _ => return Err(ConfigError(format!("{}: `{name}` has no parts", self.from))),
-            };
+            let inner = table.entry(name.clone()).or_insert_with(|| Value::Table(Table::new()));
+            table = inner
+                .as_table_mut()
+                .ok_or_else(|| ConfigError(format!("{}: `{name}` has no parts", self.from)))?;
         }
         table.insert(last.clone(), self.value());
         Ok(())

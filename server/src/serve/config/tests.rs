@@ -17,7 +17,7 @@ fn typed(text: &str) -> Override {
 #[test]
 fn without_a_file_there_is_a_ledger_in_a_folder_and_only_loopback() {
     let config = merged(None, &[]).unwrap();
-    assert_eq!(config.listen.http.to_string(), "127.0.0.1:8181");
+    assert_eq!(config.listen.http.unwrap().to_string(), "127.0.0.1:8181");
     assert_eq!(config.ledger.unwrap().folder.unwrap(), Path::new("consentry-ledger"));
     assert_eq!(config.entities, None);
     assert_eq!(config.lifetimes.invite, Length::from_hours(24));
@@ -60,7 +60,7 @@ fn what_is_printed_can_be_read_again() {
 fn a_value_is_read_as_toml_where_it_is_some() {
     assert!(of("", &[typed("ledger.memory=true")]).unwrap().ledger.unwrap().memory);
     assert_eq!(of("", &[typed("limits.head=5s")]).unwrap().limits.head, Length::from_seconds(5));
-    assert_eq!(of("", &[typed("listen.http=[::1]:9")]).unwrap().listen.http.to_string(), "[::1]:9");
+    assert_eq!(of("", &[typed("listen.http=[::1]:9")]).unwrap().listen.http.unwrap().to_string(), "[::1]:9");
     let named = of("", &[typed("ledger.folder=2026-01-01")]).unwrap();
     assert_eq!(named.ledger.unwrap().folder.unwrap(), Path::new("2026-01-01"));
 }
@@ -72,6 +72,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ("[listen]\nhtpp = \"127.0.0.1:1\"\n", ["consentry.toml", "line 2", "htpp", "`http`"].as_slice()),
         ("[listen\n", &["consentry.toml", "line 1"]),
         ("[listen]\nhttp = \"here\"\n", &["line 2", "socket address"]),
+        ("[listen]\nhttps = \"127.0.0.1:1\"\n", &["`listen.https` needs `tls`"]),
         ("[limits]\nbody = \"10\"\n", &["line 2", "`10` is no length of time"]),
         ("[limits]\nbody = \"50d\"\n", &["too long"]),
         ("[limits]\nbody = \"0s\"\n", &["limits.body", "no time at all"]),

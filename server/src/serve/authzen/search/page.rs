@@ -1,6 +1,7 @@
 //! Pages (AuthZEN 1.0 §8.2).
 
 use consentry::policy::Span;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -8,14 +9,14 @@ use crate::serve::app::Limits;
 use crate::serve::problem::Problem;
 
 /// Which part of the results is wanted.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(super) struct Page {
     token: Option<String>,
     limit: Option<usize>,
 }
 
 /// Which part was given.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct PageAnswer {
     next_token: String,
     count: usize,

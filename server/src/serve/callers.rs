@@ -1,0 +1,156 @@
+//! Who calls the server, and what they may ask for.
+//!
+//! A caller is a program: a gateway, a portal's back end, an operator's tool. Whom it acts for is another question: the
+//! principal, which it names.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use sha2::{Digest as _, Sha256};
+
+use super::app::App;
+use super::config::{CallerConfig, ConfigError, Role};
+use super::problem::Problem;
+use super::tls::Peer;
+
+/// A caller that is known.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    rate: Option<DefaultDirectRateLimiter>,
+}
+
+/// Everybody who may call.
+#[derive(Debug, Default)]
+pub(crate) struct Callers {
+    /// By the digests of their tokens: a token itself is kept nowhere, and a look-up tells nothing about it.
+    by_token: HashMap<[u8; 32], Arc<Caller>>,
+    by_certificate: HashMap<String, Arc<Caller>>,
+    /// Where nobody is named: whoever comes.
+    anybody: Option<Arc<Caller>>,
+}
+
+/// The digest of a token.
+pub(crate) fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+fn digits(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(digest)
+}
+
+impl Callers {
+    pub(crate) fn new(configured: &[CallerConfig]) -> Result<Self, ConfigError> {
+        let mut callers = Self::default();
+        if configured.is_empty() {
+            let anybody = Caller { name: "anybody".to_owned(), role: Role::Admin, rate: None };
+            callers.anybody = Some(Arc::new(anybody));
+        }
+        for CallerConfig { name, role, token_sha256, certificate, rate } in configured {
+            let wrong = |what: &str| ConfigError(format!("the caller `{name}` {what}"));
+            if token_sha256.is_none() && certificate.is_none() {
+                return Err(wrong("has neither `token_sha256` nor `certificate`: nobody could be that"));
+            }
+            let rate = rate.map(|rate| RateLimiter::direct(Quota::per_second(rate)));
+            let caller = Arc::new(Caller { name: name.clone(), role: *role, rate });
+            if let Some(written) = token_sha256 {
+                let digest = digits(written).ok_or_else(|| {
+                    wrong("has a `token_sha256` that is not 64 hexadecimal digits: `consentry token` makes one")
+                })?;
+                if callers.by_token.insert(digest, caller.clone()).is_some() {
+                    return Err(wrong("has the token of another one"));
+                }
+            }
+            if let Some(subject) = certificate
+                && callers.by_certificate.insert(subject.clone(), caller).is_some()
+            {
+                return Err(wrong("has the certificate of another one"));
+            }
+        }
+        Ok(callers)
+    }
+
+    /// Whether anybody may call who reaches a port.
+    pub(crate) fn is_anybody(&self) -> bool {
+        self.anybody.is_some()
+    }
+
+    /// Whether it may listen at this address: on loopback, or because it is known who may call.
+    pub(crate) fn may_listen(&self, address: IpAddr) -> bool {
+        address.is_loopback() || !self.is_anybody()
+    }
+
+    /// Who calls: by the token, or, where none is shown, by the certificate.
+    pub(crate) fn who(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Option<Arc<Caller>> {
+        if let Some(anybody) = &self.anybody {
+            return Some(anybody.clone());
+        }
+        let mut shown = headers.get_all(AUTHORIZATION).iter();
+        match (shown.next(), shown.next()) {
+            (Some(shown), None) => self.by_token.get(&digest(bearer(shown)?)).cloned(),
+            (Some(_), Some(_)) => None,
+            (None, _) => peer?.names.iter().find_map(|name| self.by_certificate.get(name)).cloned(),
+        }
+    }
+}
+
+/// The token of an `Authorization` header (RFC 6750 §2.1).
+fn bearer(header: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// What a route needs of its callers.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) app: App,
+    pub(crate) role: Role,
+}
+
+/// Lets a request on if its caller may ask for such things.
+pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Arc<Peer>>();
+    let Some(caller) = gate.app.callers.who(request.headers(), peer.map(|peer| &**peer)) else {
+        return unknown(request.headers().contains_key(AUTHORIZATION));
+    };
+    if caller.role < gate.role {
+        let detail = format!("this is for callers with the role {}", gate.role.name());
+        return Problem::new(StatusCode::FORBIDDEN, "role_missing", detail).into_response();
+    }
+    if caller.rate.as_ref().is_some_and(|rate| rate.check().is_err()) {
+        let detail = format!("`{}` asks too often", caller.name);
+        let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).into_response();
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        return response;
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+/// The answer to somebody who is not known (RFC 6750 §3).
+fn unknown(tried: bool) -> Response {
+    let detail = if tried { "these credentials are of nobody who may call" } else { "callers must say who they are" };
+    let mut response = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).into_response();
+    let challenge = if tried {
+        HeaderValue::from_static("Bearer realm=\"consentry\", error=\"invalid_token\"")
+    } else {
+        HeaderValue::from_static("Bearer realm=\"consentry\"")
+    };
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    response
+}
