@@ -142,9 +142,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let mut output = Output::new(arguments.json);
     let changes = matches!(arguments.command, Command::Replay { .. } | Command::Submit { .. });
-    match dispatch(arguments.command, arguments.json, &mut output)
-        .and_then(|ended| Ok(output.flush().map(|()| ended)?))
-    {
+    match dispatch(arguments.command, &mut output).and_then(|ended| Ok(output.flush().map(|()| ended)?)) {
         Ok(Ended::Yes) => ExitCode::SUCCESS,
         Ok(Ended::No) => ExitCode::from(1),
         Ok(Ended::Bad) => ExitCode::from(2),
@@ -157,7 +155,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn dispatch(command: Command, json: bool, output: &mut Output) -> Result<Ended, Failure> {
+fn dispatch(command: Command, output: &mut Output) -> Result<Ended, Failure> {
     match command {
         Command::Demo { policies } => {
             let policies = load_policies(policies.folder.as_deref())?;
@@ -165,7 +163,7 @@ fn dispatch(command: Command, json: bool, output: &mut Output) -> Result<Ended, 
             Ok(Ended::Yes)
         }
         #[cfg(feature = "serve")]
-        Command::Serve(serving) => serving::run(&serving, json, output).map(|()| Ended::Yes),
+        Command::Serve(serving) => serving::run(&serving, output).map(|()| Ended::Yes),
         #[cfg(feature = "serve")]
         Command::Token => token::run(output).map(|()| Ended::Yes),
         Command::Replay { file, ledger, policies } => {

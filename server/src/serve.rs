@@ -13,6 +13,7 @@ mod listen;
 mod problem;
 mod reload;
 mod tls;
+mod upkeep;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -201,6 +202,9 @@ async fn run(
         say_listening(kind, address, start.json)?;
     }
     drop(router);
+    let sweep = config.ledger.as_ref().map(|ledger| ledger.sweep.of_clock()).unwrap_or_default();
+    let sweeping =
+        decision_point.engine().cloned().map(|engine| tokio::spawn(upkeep::look_after(engine, sweep)));
     let poll = config.policies.poll.of_clock();
     let reloaded = Reloaded { decision_point, handshakes, health: health.clone() };
     let reloading = tokio::spawn(reload::watch(reloaded, poll, hang_up));
@@ -211,6 +215,7 @@ async fn run(
     tracing::info!("ending");
     health.end();
     reloading.abort();
+    sweeping.inspect(|sweeping| sweeping.abort());
     let _ = end.send(true);
     for listener in serving {
         let _ = listener.await;

@@ -1,5 +1,7 @@
 //! `consentry serve`, as a process, over HTTP.
 
+#![cfg(test)]
+
 #[path = "../../wasm-host/tests/support/http.rs"]
 #[expect(dead_code, reason = "gateways need more of HTTP than callers do")]
 mod http;
@@ -10,8 +12,14 @@ mod server;
 mod bad_input;
 #[path = "serve/batches.rs"]
 mod batches;
+#[path = "serve/callers.rs"]
+mod callers;
 #[path = "serve/certification.rs"]
 mod certification;
+#[path = "serve/lifecycle.rs"]
+mod lifecycle;
+#[path = "serve/openapi.rs"]
+mod openapi;
 #[path = "serve/pages.rs"]
 mod pages;
 #[path = "serve/process.rs"]

@@ -49,7 +49,10 @@ impl<'a, W: Fn(&str) -> bool> First<'a, W> {
     fn take(&mut self, id: &'a str) {
         let is_full = self.ids.len() >= self.most;
         let is_out = |last: &&str| is_full && id >= *last;
-        if self.after.is_some_and(|after| id <= after) || self.ids.peek().is_some_and(is_out) || !(self.wanted)(id) {
+        if self.after.is_some_and(|after| id <= after)
+            || self.ids.peek().is_some_and(is_out)
+            || !(self.wanted)(id)
+        {
             return;
         }
         self.ids.push(id);

@@ -11,6 +11,7 @@ use crate::domain::{
 
 /// One page of a list, in the order of ids.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "PageOf{T}"))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Page<T> {
     /// What is on it.
@@ -220,7 +221,9 @@ pub fn list_asked(
             .is_some_and(|invite| directory.end_user_with(&invite.contact) == Some(end_user)),
         AskedKind::Application | AskedKind::Ticket => {
             let site = directory.site(asking.site.as_str());
-            site.is_some_and(|site| site.created == asking.site_created && site.owner.as_ref() == Some(end_user))
+            site.is_some_and(|site| {
+                site.created == asking.site_created && site.owner.as_ref() == Some(end_user)
+            })
         }
     };
     let wanted = |id: &str| {

@@ -34,6 +34,12 @@ impl Output {
         Self { writer: io::BufWriter::new(io::stdout().lock()), json, colours }
     }
 
+    /// Whether programs read what is written.
+    #[cfg(feature = "serve")]
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     pub(crate) fn writer(&mut self) -> &mut impl Write {
         &mut self.writer
     }

@@ -41,7 +41,7 @@ pub(crate) struct Serving {
 }
 
 /// Serves, until the process is told to end.
-pub(super) fn run(serving: &Serving, json: bool, output: &mut Output) -> Result<(), Failure> {
+pub(super) fn run(serving: &Serving, output: &mut Output) -> Result<(), Failure> {
     output.flush()?;
     let mut overrides: Vec<Override> = std::env::vars_os()
         .filter_map(|(name, value)| Override::variable(name.to_str()?, value.to_str()?))
@@ -64,7 +64,7 @@ pub(super) fn run(serving: &Serving, json: bool, output: &mut Output) -> Result<
         config,
         check: serving.check,
         unauthenticated: serving.dangerously_serve_without_authentication,
-        json,
+        json: output.is_json(),
     };
     Ok(serve::serve(&start)?)
 }

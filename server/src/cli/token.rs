@@ -15,7 +15,9 @@ pub(super) fn run(output: &mut Output) -> Result<(), Failure> {
     let token = made()?;
     let digest: String = digest(&token).iter().map(|byte| format!("{byte:02x}")).collect();
     output.object(&json!({ "token": token, "token_sha256": digest }))?;
-    output.line("For the caller, who sends it as `Authorization: Bearer …`. It is shown once, and kept nowhere:\n")?;
+    output.line(
+        "For the caller, who sends it as `Authorization: Bearer …`. It is shown once, and kept nowhere:\n",
+    )?;
     output.line(&format!("{token}\n"))?;
     output.line("For the server's configuration:\n")?;
     output.line("[[callers]]\nname = \"…\"\nrole = \"evaluate\"   # or \"lifecycle\", or \"admin\"")?;
@@ -29,7 +31,8 @@ fn made() -> Result<String, Failure> {
         let mut bytes = [0; 64];
         getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
         // Of 256 values only so many are taken as are shared out evenly.
-        let letters = bytes.iter().filter(|byte| **byte < 248).filter_map(|byte| LETTERS.get(usize::from(byte % 62)));
+        let letters =
+            bytes.iter().filter(|byte| **byte < 248).filter_map(|byte| LETTERS.get(usize::from(byte % 62)));
         token.extend(letters.map(|letter| char::from(*letter)).take(LENGTH + 3 - token.len()));
     }
     Ok(token)

@@ -65,7 +65,12 @@ impl Api {
         self.route("get", path, name, summary)
     }
 
-    pub(crate) fn post(&mut self, path: &'static str, name: &'static str, summary: &'static str) -> Route<'_> {
+    pub(crate) fn post(
+        &mut self,
+        path: &'static str,
+        name: &'static str,
+        summary: &'static str,
+    ) -> Route<'_> {
         self.route("post", path, name, summary)
     }
 
@@ -95,7 +100,8 @@ impl Api {
         let problem = self.answered.subschema_for::<Problem>().to_value();
         let (asked, answered) = (self.asked.take_definitions(true), self.answered.take_definitions(true));
         // What is written in one way in questions and in another in answers has two names.
-        let differ = |(name, schema): (&String, _)| answered.get(name).is_some_and(|answered| answered != schema);
+        let differ =
+            |(name, schema): (&String, _)| answered.get(name).is_some_and(|answered| answered != schema);
         let twice: BTreeSet<String> =
             asked.iter().filter(|entry| differ(*entry)).map(|(name, _)| name.clone()).collect();
         let mut schemas = answered;
@@ -137,9 +143,7 @@ const QUESTION: &str = "x-question";
 /// Gives the schemas of questions their own names, where they are `twice` there.
 fn told_apart(value: Value, in_question: bool, twice: &BTreeSet<String>) -> Value {
     match value {
-        Value::Array(items) => {
-            items.into_iter().map(|item| told_apart(item, in_question, twice)).collect()
-        }
+        Value::Array(items) => items.into_iter().map(|item| told_apart(item, in_question, twice)).collect(),
         Value::Object(members) => {
             let each = |(name, value): (String, Value)| match (name.as_str(), value) {
                 (QUESTION, value) => ("schema".to_owned(), told_apart(value, true, twice)),
@@ -171,7 +175,9 @@ impl Route<'_> {
     /// What stands in the path.
     pub(crate) fn with_id<T: JsonSchema>(mut self) -> Self {
         let schema = self.api.asked.subschema_for::<T>();
-        self.endpoint.parameters.push(json!({ "name": "id", "in": "path", "required": true, QUESTION: schema }));
+        self.endpoint
+            .parameters
+            .push(json!({ "name": "id", "in": "path", "required": true, QUESTION: schema }));
         self.endpoint.problems.push(404);
         self
     }
@@ -198,7 +204,9 @@ impl Route<'_> {
     /// A header that may be sent.
     pub(crate) fn header(mut self, name: &'static str, what: &'static str) -> Self {
         let schema = json!({ "type": "string" });
-        self.endpoint.parameters.push(json!({ "name": name, "in": "header", "description": what, "schema": schema }));
+        self.endpoint
+            .parameters
+            .push(json!({ "name": name, "in": "header", "description": what, "schema": schema }));
         self
     }
 
@@ -215,10 +223,21 @@ impl Route<'_> {
         self.answer_as::<T>(status, "application/json", what)
     }
 
-    pub(crate) fn answer_as<T: JsonSchema>(mut self, status: u16, media_type: &str, what: &'static str) -> Self {
+    pub(crate) fn answer_as<T: JsonSchema>(
+        mut self,
+        status: u16,
+        media_type: &str,
+        what: &'static str,
+    ) -> Self {
         let schema = self.api.answered.subschema_for::<T>();
         let content = json!({ media_type: { "schema": schema } });
         self.endpoint.answers.insert(status, json!({ "description": what, "content": content }));
+        self
+    }
+
+    /// A form that the answer speaks of.
+    pub(crate) fn with<T: JsonSchema>(self) -> Self {
+        self.api.answered.subschema_for::<T>();
         self
     }
 
@@ -258,7 +277,10 @@ impl Endpoint {
         operation.insert("summary".to_owned(), json!(self.summary));
         if let Some(role) = self.role {
             operation.insert("security".to_owned(), json!([{ "token": [] }]));
-            operation.insert("description".to_owned(), json!(format!("For callers with the role {}.", role.name())));
+            operation.insert(
+                "description".to_owned(),
+                json!(format!("For callers with the role {}.", role.name())),
+            );
         }
         if !self.parameters.is_empty() {
             operation.insert("parameters".to_owned(), Value::Array(self.parameters));

@@ -72,7 +72,11 @@ pub(crate) fn router(app: App) -> Router {
     };
     let not_found = || async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here") };
     let not_allowed = || async {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this is asked with another method")
+        Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this is asked with another method",
+        )
     };
     routes
         .merge(authzen::below())

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::StatusCode;
+use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -70,7 +70,9 @@ impl Callers {
             let caller = Arc::new(Caller { name: name.clone(), role: *role, rate });
             if let Some(written) = token_sha256 {
                 let digest = digits(written).ok_or_else(|| {
-                    wrong("has a `token_sha256` that is not 64 hexadecimal digits: `consentry token` makes one")
+                    wrong(
+                        "has a `token_sha256` that is not 64 hexadecimal digits: `consentry token` makes one",
+                    )
                 })?;
                 if callers.by_token.insert(digest, caller.clone()).is_some() {
                     return Err(wrong("has the token of another one"));
@@ -134,7 +136,8 @@ pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
     }
     if caller.rate.as_ref().is_some_and(|rate| rate.check().is_err()) {
         let detail = format!("`{}` asks too often", caller.name);
-        let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).into_response();
+        let mut response =
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).into_response();
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         return response;
     }
@@ -144,7 +147,8 @@ pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
 
 /// The answer to somebody who is not known (RFC 6750 §3).
 fn unknown(tried: bool) -> Response {
-    let detail = if tried { "these credentials are of nobody who may call" } else { "callers must say who they are" };
+    let detail =
+        if tried { "these credentials are of nobody who may call" } else { "callers must say who they are" };
     let mut response = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).into_response();
     let challenge = if tried {
         HeaderValue::from_static("Bearer realm=\"consentry\", error=\"invalid_token\"")

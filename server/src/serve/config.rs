@@ -111,7 +111,7 @@ impl Default for Policies {
 }
 
 /// Which ledger is used.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Ledger {
     /// The folder.
@@ -119,6 +119,14 @@ pub(crate) struct Ledger {
     pub(crate) folder: Option<PathBuf>,
     /// Keep it in memory: when the server ends, everything is forgotten.
     pub(crate) memory: bool,
+    /// How often what time has ended is recorded; `0s`: only when somebody tries it. Answers do not depend on it.
+    pub(crate) sweep: Length,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { folder: None, memory: false, sweep: Length::from_seconds(1) }
+    }
 }
 
 /// Facts from a file, in place of a ledger.
@@ -205,7 +213,7 @@ impl Config {
         self.policies.folder.iter_mut().for_each(seen);
         self.ledger.iter_mut().filter_map(|ledger| ledger.folder.as_mut()).for_each(seen);
         self.entities.iter_mut().for_each(|entities| seen(&mut entities.file));
-        for tls in &mut self.tls {
+        if let Some(tls) = &mut self.tls {
             [&mut tls.certificate, &mut tls.key].into_iter().chain(&mut tls.client_ca).for_each(seen);
         }
     }

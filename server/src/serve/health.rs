@@ -26,6 +26,7 @@ pub(crate) struct Health {
 
 /// Policies that could not be used.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RefusedPolicies")]
 pub(crate) struct Refused {
     pub(crate) at: Timestamp,
     pub(crate) code: &'static str,
@@ -46,7 +47,9 @@ impl Health {
 
 /// Adds the routes.
 pub(crate) fn add(api: &mut Api) {
-    api.get("/healthz", "healthz", "Does the process live?").answer::<Lives>(200, "It lives").by(get(healthz));
+    api.get("/healthz", "healthz", "Does the process live?")
+        .answer::<Lives>(200, "It lives")
+        .by(get(healthz));
     api.get("/readyz", "readyz", "Can it answer, and from what?")
         .answer::<Ready>(200, "It can")
         .answer::<Ready>(503, "It is ending")
@@ -69,6 +72,7 @@ struct Ready {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReadyPolicies")]
 struct Policies {
     /// Names this very set of policies.
     version: String,

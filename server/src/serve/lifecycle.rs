@@ -24,7 +24,11 @@ pub(crate) fn add(api: &mut Api) {
 /// The engine, where there is one.
 fn engine(app: &App) -> Result<Engine, Problem> {
     app.decision_point.engine().cloned().ok_or_else(|| {
-        Problem::new(StatusCode::NOT_FOUND, "no_ledger", "this server answers from a file of entities: nothing is asked for here")
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "no_ledger",
+            "this server answers from a file of entities: nothing is asked for here",
+        )
     })
 }
 

@@ -54,9 +54,9 @@ pub(crate) fn peer(connection: &ServerConnection) -> Option<Peer> {
     let certificate = connection.peer_certificates()?.first()?;
     let (_, certificate) = x509_parser::certificate::X509Certificate::from_der(certificate).ok()?;
     let alternatives = certificate.subject_alternative_name().ok().flatten()?;
-    let named = alternatives.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
-        _ => None,
+    let named = alternatives.value.general_names.iter().filter_map(|name| {
+        let (GeneralName::DNSName(name) | GeneralName::URI(name)) = name else { return None };
+        Some((*name).to_owned())
     });
     Some(Peer { names: named.collect() })
 }
@@ -93,7 +93,8 @@ fn read(files: &Tls) -> Result<ServerConfig, ServeError> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let wrong = |error: &dyn std::fmt::Display| ConfigError(format!("cannot use {}: {error}", path.display()));
+    let wrong =
+        |error: &dyn std::fmt::Display| ConfigError(format!("cannot use {}: {error}", path.display()));
     let all = CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))?;
     let all: Vec<_> = all.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
     if all.is_empty() { Err(wrong(&"it holds no certificate")) } else { Ok(all) }

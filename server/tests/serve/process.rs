@@ -17,7 +17,7 @@ fn refused(arguments: &[&str]) -> (i32, String) {
 }
 
 /// Asks until the answer is the one that is waited for.
-fn until(what: &str, mut ask: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut ask: impl FnMut() -> bool) {
     for _ in 0..1200 {
         if ask() {
             return;

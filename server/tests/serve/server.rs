@@ -42,7 +42,8 @@ impl Server {
                 child.stderr.take().unwrap().read_to_string(&mut why).unwrap();
                 panic!("it did not start: {why}");
             }
-            if let Some(address) = line.trim().strip_prefix("listening http ") {
+            let http = line.trim().strip_prefix("listening http ");
+            if let Some(address) = http.or_else(|| line.trim().strip_prefix("listening https ")) {
                 break address.rsplit(':').next().unwrap().parse().unwrap();
             }
             said.push_str(&line);

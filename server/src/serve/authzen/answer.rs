@@ -17,6 +17,7 @@ pub(super) struct Decision {
 /// What there is to say about it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "DecisionContext")]
 enum Context {
     Evaluated {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +35,7 @@ enum Context {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EvaluationError")]
 struct Failed {
     status: u16,
     code: &'static str,

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use consentry::domain::Uid;
 use consentry::policy::Policies;
 use consentry::policy::{AccessRequest, Claims, RequestError};
-use serde::de::Error as _;
 use schemars::JsonSchema;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::serve::app::App;
@@ -45,7 +45,7 @@ pub(super) struct Action<'a> {
 
 /// A question.
 #[derive(JsonSchema)]
-#[schemars(rename = "Evaluation request")]
+#[schemars(rename = "EvaluationRequest")]
 #[expect(dead_code, reason = "what must be there, for those who read about it")]
 pub(super) struct Question {
     subject: Entity<'static>,

@@ -62,6 +62,7 @@ pub(super) struct ActionSearch<'a> {
 
 /// The page is first, so that a reader sees early how much there is (AuthZEN 1.0 §8.3).
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{T}Results")]
 pub(super) struct Results<T> {
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<PageAnswer>,

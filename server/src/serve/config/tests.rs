@@ -95,7 +95,7 @@ fn what_is_wrong_is_said_with_its_place() {
     for (set, words) in [
         ("limits.evaluations=many", ["--set limits.evaluations", "invalid type"].as_slice()),
         ("limits.evalutions=5", &["--set limits.evalutions", "unknown field"]),
-        ("listen.http.port=5", &["--set listen.http.port", "has no parts"]),
+        ("limits.head.most=5", &["--set limits.head.most", "has no parts"]),
     ] {
         let message = of("", &[typed(set)]).expect_err(set);
         for word in words {

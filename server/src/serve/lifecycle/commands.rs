@@ -56,7 +56,11 @@ pub(super) fn add(api: &mut Api) {
         .header("Idempotency-Key", "The command's id, in place of `id`.")
         .body::<Given>()
         .answer::<Done>(200, "It happened, and is durable")
-        .answer_as::<Refused<'_>>(409, "application/problem+json", "It was refused: it is in another state, or there already")
+        .answer_as::<Refused<'_>>(
+            409,
+            "application/problem+json",
+            "It was refused: it is in another state, or there already",
+        )
         .problems(&[404, 410, 415, 422, 503])
         .by(post(submit));
     api.post("/v1/checks", "check", "Ask whether a principal may do something now")
@@ -114,7 +118,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<CommandId>, Problem> {
     let Some(key) = shown.next() else { return Ok(None) };
     let parsed = key.to_str().ok().and_then(|key| key.parse().ok()).filter(|_| shown.next().is_none());
     parsed.map(Some).ok_or_else(|| {
-        Problem::invalid("the header Idempotency-Key is no command id: 1 to 128 characters of A-Z a-z 0-9 . _ - @ : +")
+        Problem::invalid(
+            "the header Idempotency-Key is no command id: 1 to 128 characters of A-Z a-z 0-9 . _ - @ : +",
+        )
     })
 }
 

@@ -34,13 +34,22 @@ pub(super) struct From {
 
 /// Adds the route.
 pub(super) fn add(api: &mut Api) {
-    api.get("/v1/events", "events", "Hear what happens, as server-sent events: a record each, under its revision")
-        .role(Role::Lifecycle)
-        .query::<From>()
-        .header("Last-Event-ID", "The revision of the last record that came: go on after it.")
-        .answer_as::<String>(200, "text/event-stream", "Records as they happen")
-        .problems(&[404, 503])
-        .by(get(events));
+    api.get(
+        "/v1/events",
+        "events",
+        "Hear what happens, as server-sent events: a record each, under its revision",
+    )
+    .role(Role::Lifecycle)
+    .query::<From>()
+    .header("Last-Event-ID", "The revision of the last record that came: go on after it.")
+    .answer_as::<String>(
+        200,
+        "text/event-stream",
+        "The data of each event is a `Record`, its id the revision",
+    )
+    .with::<Record>()
+    .problems(&[404, 503])
+    .by(get(events));
 }
 
 /// A stream without news says so often that it is there: proxies close what is silent.
@@ -61,9 +70,12 @@ pub(super) async fn events(
     // Who comes back says what came last, and wins: a browser repeats the address with what was first asked for.
     let last = match headers.get("last-event-id") {
         None => None,
-        Some(last) => Some(last.to_str().ok().and_then(|last| last.parse::<Revision>().ok()).ok_or_else(|| {
-            Problem::invalid("the header Last-Event-ID is no revision")
-        })?),
+        Some(last) => Some(
+            last.to_str()
+                .ok()
+                .and_then(|last| last.parse::<Revision>().ok())
+                .ok_or_else(|| Problem::invalid("the header Last-Event-ID is no revision"))?,
+        ),
     };
     let from = last.map(|last| last.saturating_add(1)).or(from);
     let from = from.unwrap_or_else(|| engine.directory().revision().saturating_add(1)).max(1);

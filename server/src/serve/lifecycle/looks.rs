@@ -8,8 +8,8 @@ use consentry::Timestamp;
 use consentry::directory::Directory;
 use consentry::ledger::AuditEntry;
 use consentry::view::lists::{
-    AskedFilter, AskedKind, AskedLine, EntryFilter, EntryKind, EntryView, Page, Turn, asked, entry, list_asked,
-    list_entries, list_grants_page,
+    AskedFilter, AskedKind, AskedLine, EntryFilter, EntryKind, EntryView, Page, Turn, asked, entry,
+    list_asked, list_entries, list_grants_page,
 };
 use consentry::view::{GrantFilter, GrantLine, ShowRequest, View};
 use schemars::JsonSchema;
@@ -113,7 +113,9 @@ mod things {
 
     pub(super) fn all(kind: AskedKind) -> MethodRouter<App> {
         get(move |State(app): State<App>, RawQuery(query): RawQuery| {
-            page(app, query, move |directory, filter, turn, now| list_asked(directory, kind, filter, turn, now))
+            page(app, query, move |directory, filter, turn, now| {
+                list_asked(directory, kind, filter, turn, now)
+            })
         })
     }
 
@@ -129,7 +131,9 @@ mod registered {
 
     pub(super) fn all(kind: EntryKind) -> MethodRouter<App> {
         get(move |State(app): State<App>, RawQuery(query): RawQuery| {
-            page(app, query, move |directory, filter, turn, now| list_entries(directory, kind, filter, turn, now))
+            page(app, query, move |directory, filter, turn, now| {
+                list_entries(directory, kind, filter, turn, now)
+            })
         })
     }
 
@@ -141,7 +145,10 @@ mod registered {
 }
 
 async fn grants(State(app): State<App>, RawQuery(query): RawQuery) -> Answered {
-    page(app, query, |directory, filter: &GrantFilter, turn, now| list_grants_page(directory, filter, turn, now)).await
+    page(app, query, |directory, filter: &GrantFilter, turn, now| {
+        list_grants_page(directory, filter, turn, now)
+    })
+    .await
 }
 
 async fn grant(State(app): State<App>, Path(id): Path<String>) -> Answered {

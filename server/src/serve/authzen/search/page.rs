@@ -10,6 +10,7 @@ use crate::serve::problem::Problem;
 
 /// Which part of the results is wanted.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(rename = "SearchPage")]
 pub(super) struct Page {
     token: Option<String>,
     limit: Option<usize>,
