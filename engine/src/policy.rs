@@ -116,6 +116,14 @@ impl Policies {
         Some(&environment.policies)
     }
 
+    /// What the schema declares for the context of such questions, sorted; `None`: there are no such questions.
+    #[must_use]
+    pub fn context_of(&self, principal_type: &str, action: &str, resource_type: &str) -> Option<Vec<&str>> {
+        self.environment(principal_type, action, resource_type)
+            .filter(|_| self.is_access(action))
+            .map(|environment| environment.declared.context_names().collect())
+    }
+
     fn environment(&self, principal_type: &str, action: &str, resource_type: &str) -> Option<&Environment> {
         self.inner.environments.get(action)?.iter().find(|environment| {
             environment.principal_type == principal_type && environment.resource_type == resource_type

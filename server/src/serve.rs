@@ -5,8 +5,10 @@ mod app;
 mod authzen;
 mod body;
 pub(crate) mod callers;
+mod client;
 pub(crate) mod config;
 mod decision_point;
+mod gateway;
 mod health;
 mod lifecycle;
 mod listen;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use consentry::engine::EngineError;
 use consentry::ledger::LedgerError;
 use consentry::policy::{EntitiesError, PolicyErrors};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
@@ -32,7 +35,9 @@ use app::{App, Shared};
 use callers::Callers;
 use config::{Config, ConfigError};
 use decision_point::DecisionPoint;
+use gateway::Gateway;
 use health::Health;
+use listen::Protocol;
 use reload::Reloaded;
 use tls::Handshakes;
 
@@ -116,19 +121,23 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     let config = &start.config;
     say_config(config, start.json)?;
     let callers = Callers::new(&config.callers)?;
-    let addresses = [config.listen.http, config.listen.https];
+    let listen = &config.listen;
+    let addresses = [listen.http, listen.https, listen.grpc, listen.grpcs];
     let open = addresses.into_iter().flatten().find(|address| !callers.may_listen(address.ip()));
     if let Some(address) = open.filter(|_| !start.unauthenticated) {
         return Err(ServeError::Unauthenticated(address));
     }
     let handshakes = config.tls.as_ref().map(Handshakes::new).transpose()?.map(Arc::new);
+    let gateway = Gateway::new(config)?;
     if start.check {
-        return DecisionPoint::check(config);
+        return gateway.check(&DecisionPoint::check(config)?);
     }
     let _ = tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).try_init();
     let decision_point = Arc::new(DecisionPoint::open(config)?);
+    gateway.check(decision_point.reading().policies())?;
+    let parts = Parts { decision_point, gateway: Arc::new(gateway), callers, handshakes };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(start, decision_point, callers, handshakes))
+    runtime.block_on(run(start, parts))
 }
 
 /// Prints the configuration that is used.
@@ -136,7 +145,7 @@ fn say_config(config: &Config, json: bool) -> Result<(), ServeError> {
     let mut out = io::stdout().lock();
     if json {
         let config = serde_json::to_value(config).map_err(io::Error::from)?;
-        writeln!(out, "{}", serde_json::json!({ "config": config }))?;
+        writeln!(out, "{}", json!({ "config": config }))?;
     } else {
         let text = toml::to_string(config).map_err(|error| ConfigError(error.to_string()))?;
         writeln!(out, "{text}")?;
@@ -145,15 +154,21 @@ fn say_config(config: &Config, json: bool) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Prints where it listens, as soon as it does.
-fn say_listening(kind: &str, address: SocketAddr, json: bool) -> io::Result<()> {
+/// Prints where it listens, as soon as it does. Where nobody reads it any more, it listens all the same.
+fn say_listening(kind: &str, address: SocketAddr, json: bool) {
+    let said = json!({ "listening": kind, "address": address.to_string() });
+    let line = if json { said.to_string() } else { format!("listening {kind} {address}") };
     let mut out = io::stdout().lock();
-    if json {
-        writeln!(out, "{}", serde_json::json!({ "listening": kind, "address": address.to_string() }))?;
-    } else {
-        writeln!(out, "listening {kind} {address}")?;
-    }
-    out.flush()
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// A port that is listened on.
+struct Listener {
+    kind: &'static str,
+    address: SocketAddr,
+    listener: TcpListener,
+    protocol: Protocol,
+    tls: Option<Arc<Handshakes>>,
 }
 
 /// Begins to listen.
@@ -161,31 +176,41 @@ async fn bound(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })
 }
 
-async fn run(
-    start: &Start,
+/// What the server is made of.
+struct Parts {
     decision_point: Arc<DecisionPoint>,
+    gateway: Arc<Gateway>,
     callers: Callers,
     handshakes: Option<Arc<Handshakes>>,
-) -> Result<(), ServeError> {
+}
+
+async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
+    let Parts { decision_point, gateway, callers, handshakes } = parts;
     let config = &start.config;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hang_up = signal(SignalKind::hangup())?;
     let mut listeners = Vec::new();
-    for (kind, wanted, tls) in
-        [("http", config.listen.http, None), ("https", config.listen.https, handshakes.clone())]
-    {
+    let listen = &config.listen;
+    for (kind, wanted, protocol, tls) in [
+        ("http", listen.http, Protocol::Http1, None),
+        ("https", listen.https, Protocol::Http1, handshakes.clone()),
+        ("grpc", listen.grpc, Protocol::Http2, None),
+        ("grpcs", listen.grpcs, Protocol::Http2, handshakes.clone()),
+    ] {
         if let Some(address) = wanted {
             let listener = bound(address).await?;
-            listeners.push((kind, listener.local_addr()?, listener, tls));
+            listeners.push(Listener { kind, address: listener.local_addr()?, listener, protocol, tls });
         }
     }
-    // The last one: HTTPS, where there is some.
-    let url = listeners.last().map(|(_, address, ..)| format!("https://{address}"));
+    // HTTPS, where there is some.
+    let of_http = listeners.iter().rfind(|listener| listener.protocol == Protocol::Http1);
+    let url = of_http.map(|listener| format!("https://{}", listener.address));
     let health = Arc::new(Health::default());
     let (end, ending) = watch::channel(false);
     let app = App::new(Shared {
         decision_point: decision_point.clone(),
+        gateway: gateway.clone(),
         health: health.clone(),
         callers,
         limits: config.limits.clone(),
@@ -194,19 +219,25 @@ async fn run(
         subscribers: Arc::new(Semaphore::new(config.limits.subscribers)),
         ending: ending.clone(),
     });
-    let router = app::router(app);
+    let (router, grpc) = (app::router(app.clone()), gateway::service(&app));
+    drop(app);
     let mut serving = Vec::new();
-    for (kind, address, listener, tls) in listeners {
-        let limits = config.limits.clone();
-        serving.push(tokio::spawn(listen::serve(listener, tls, router.clone(), limits, ending.clone())));
-        say_listening(kind, address, start.json)?;
+    for Listener { kind, address, listener, protocol, tls } in listeners {
+        let router = if protocol == Protocol::Http2 { grpc.clone() } else { router.clone() };
+        let serve = listen::serve(listener, (protocol, tls), router, config.limits.clone(), ending.clone());
+        serving.push(tokio::spawn(serve));
+        say_listening(kind, address, start.json);
     }
-    drop(router);
+    drop((router, grpc));
+    if let Some(verifier) = gateway.identities.verifier() {
+        let client = client::Client::new()?;
+        tokio::spawn(gateway::keep_up(verifier.clone(), client, ending.clone()));
+    }
     let sweep = config.ledger.as_ref().map(|ledger| ledger.sweep.of_clock()).unwrap_or_default();
     let sweeping =
         decision_point.engine().cloned().map(|engine| tokio::spawn(upkeep::look_after(engine, sweep)));
     let poll = config.policies.poll.of_clock();
-    let reloaded = Reloaded { decision_point, handshakes, health: health.clone() };
+    let reloaded = Reloaded { decision_point, gateway, handshakes, health: health.clone() };
     let reloading = tokio::spawn(reload::watch(reloaded, poll, hang_up));
     tokio::select! {
         _ = terminate.recv() => {}

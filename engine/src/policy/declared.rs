@@ -54,6 +54,11 @@ impl Declared {
         self.context.contains_key(name)
     }
 
+    /// What a context has, or may have.
+    pub(super) fn context_names(&self) -> impl Iterator<Item = &str> {
+        self.context.keys().map(String::as_str)
+    }
+
     /// Whether the context must have something that only the asker can say.
     pub(super) fn asks_for_context(&self) -> bool {
         self.context.iter().any(|(name, required)| *required && !OWN.contains(&name.as_str()))

@@ -95,6 +95,16 @@ impl Api {
         Route { api: self, endpoint }
     }
 
+    /// Adds a route for gateways, which is no operation of the API: it is asked about requests of every kind.
+    pub(crate) fn of_gateways(&mut self, path: &'static str, role: Role, handler: MethodRouter<App>) {
+        let handler = handler.layer(from_fn_with_state(self.gate(role, true), admit));
+        self.router = std::mem::take(&mut self.router).route(path, handler);
+    }
+
+    fn gate(&self, role: Role, of_gateways: bool) -> Gate {
+        Gate { app: self.app.clone(), role, of_gateways }
+    }
+
     /// The routes, and the document.
     pub(crate) fn finished(mut self) -> (Router<App>, Value) {
         let problem = self.answered.subschema_for::<Problem>().to_value();
@@ -251,7 +261,7 @@ impl Route<'_> {
     pub(crate) fn by(self, handler: MethodRouter<App>) {
         let Self { api, endpoint } = self;
         let handler = match endpoint.role {
-            Some(role) => handler.route_layer(from_fn_with_state(Gate { app: api.app.clone(), role }, admit)),
+            Some(role) => handler.route_layer(from_fn_with_state(api.gate(role, false), admit)),
             None => handler,
         };
         api.router = std::mem::take(&mut api.router).route(endpoint.path, handler);

@@ -13,6 +13,7 @@ use super::authzen::{self, path_of};
 use super::body;
 use super::callers::Callers;
 use super::decision_point::DecisionPoint;
+use super::gateway::{self, Gateway};
 use super::health::{self, Health};
 use super::lifecycle;
 use super::problem::Problem;
@@ -26,6 +27,7 @@ pub(crate) struct App(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) decision_point: Arc<DecisionPoint>,
     pub(crate) health: Arc<Health>,
+    pub(crate) gateway: Arc<Gateway>,
     pub(crate) callers: Callers,
     pub(crate) limits: Limits,
     /// The URL by which others know this server.
@@ -63,6 +65,7 @@ pub(crate) fn router(app: App) -> Router {
     authzen::add(&mut api);
     lifecycle::add(&mut api);
     health::add(&mut api);
+    gateway::add(&mut api);
     let (api, document) = api.finished();
     let document = Arc::new(document);
     let api = api.route("/v1/openapi.json", get(move || std::future::ready(body::json(&*document))));

@@ -98,23 +98,62 @@ impl Callers {
     }
 
     /// Who calls: by the token, or, where none is shown, by the certificate.
-    pub(crate) fn who(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Option<Arc<Caller>> {
+    pub(crate) fn who(&self, shown: Shown<'_>, peer: Option<&Peer>) -> Result<Arc<Caller>, Stranger> {
         if let Some(anybody) = &self.anybody {
-            return Some(anybody.clone());
+            return Ok(anybody.clone());
         }
-        let mut shown = headers.get_all(AUTHORIZATION).iter();
-        match (shown.next(), shown.next()) {
-            (Some(shown), None) => self.by_token.get(&digest(bearer(shown)?)).cloned(),
-            (Some(_), Some(_)) => None,
-            (None, _) => peer?.names.iter().find_map(|name| self.by_certificate.get(name)).cloned(),
+        let tried = Stranger { tried: true };
+        match shown {
+            Shown::Nothing => {
+                let known =
+                    peer.and_then(|peer| peer.names.iter().find_map(|name| self.by_certificate.get(name)));
+                known.cloned().ok_or(Stranger { tried: false })
+            }
+            Shown::Token(token) => self.by_token.get(&digest(token)).cloned().ok_or(tried),
+            Shown::Unreadable => Err(tried),
         }
     }
 }
 
-/// The token of an `Authorization` header (RFC 6750 §2.1).
-fn bearer(header: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// What a caller shows of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown<'a> {
+    Nothing,
+    Token(&'a str),
+    /// Something that is no token, or more than one.
+    Unreadable,
+}
+
+/// Somebody who may not call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stranger {
+    /// They showed something.
+    tried: bool,
+}
+
+/// In which a gateway sends its own token: in `Authorization` is that of whoever asks it.
+const OF_GATEWAYS: &str = "x-consentry-token";
+
+fn only<'a>(headers: &'a HeaderMap, name: &str, read: impl Fn(&'a str) -> Option<&'a str>) -> Shown<'a> {
+    let mut all = headers.get_all(name).iter();
+    match (all.next(), all.next()) {
+        (None, _) => Shown::Nothing,
+        (Some(shown), None) => shown.to_str().ok().and_then(read).map_or(Shown::Unreadable, Shown::Token),
+        (Some(_), Some(_)) => Shown::Unreadable,
+    }
+}
+
+/// What a caller shows: a bearer token (RFC 6750 §2.1).
+pub(crate) fn credentials(headers: &HeaderMap) -> Shown<'_> {
+    only(headers, AUTHORIZATION.as_str(), |shown| {
+        let (scheme, token) = shown.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    })
+}
+
+/// What a gateway shows.
+pub(crate) fn credentials_of_gateway(headers: &HeaderMap) -> Shown<'_> {
+    only(headers, OF_GATEWAYS, Some)
 }
 
 /// What a route needs of its callers.
@@ -122,39 +161,65 @@ fn bearer(header: &HeaderValue) -> Option<&str> {
 pub(crate) struct Gate {
     pub(crate) app: App,
     pub(crate) role: Role,
+    /// Whether it is for gateways.
+    pub(crate) of_gateways: bool,
+}
+
+/// The caller, if it may ask for such things now.
+pub(crate) fn admitted(caller: Result<Arc<Caller>, Stranger>, role: Role) -> Result<Arc<Caller>, Problem> {
+    let caller = caller.map_err(|Stranger { tried }| {
+        let detail = if tried {
+            "these credentials are of nobody who may call"
+        } else {
+            "callers must say who they are"
+        };
+        Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+    })?;
+    if caller.role < role {
+        let detail = format!("this is for callers with the role {}", role.name());
+        return Err(Problem::new(StatusCode::FORBIDDEN, "role_missing", detail));
+    }
+    if caller.rate.as_ref().is_some_and(|rate| rate.check().is_err()) {
+        let detail = format!("`{}` asks too often", caller.name);
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail));
+    }
+    Ok(caller)
 }
 
 /// Lets a request on if its caller may ask for such things.
 pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Arc<Peer>>();
-    let Some(caller) = gate.app.callers.who(request.headers(), peer.map(|peer| &**peer)) else {
-        return unknown(request.headers().contains_key(AUTHORIZATION));
+    let shown = if gate.of_gateways {
+        credentials_of_gateway(request.headers())
+    } else {
+        credentials(request.headers())
     };
-    if caller.role < gate.role {
-        let detail = format!("this is for callers with the role {}", gate.role.name());
-        return Problem::new(StatusCode::FORBIDDEN, "role_missing", detail).into_response();
+    let tried = shown != Shown::Nothing;
+    let caller = gate.app.callers.who(shown, peer.map(|peer| &**peer));
+    match admitted(caller, gate.role) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => refused(problem, tried),
     }
-    if caller.rate.as_ref().is_some_and(|rate| rate.check().is_err()) {
-        let detail = format!("`{}` asks too often", caller.name);
-        let mut response =
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).into_response();
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        return response;
-    }
-    request.extensions_mut().insert(caller);
-    next.run(request).await
 }
 
-/// The answer to somebody who is not known (RFC 6750 §3).
-fn unknown(tried: bool) -> Response {
-    let detail =
-        if tried { "these credentials are of nobody who may call" } else { "callers must say who they are" };
-    let mut response = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).into_response();
-    let challenge = if tried {
-        HeaderValue::from_static("Bearer realm=\"consentry\", error=\"invalid_token\"")
-    } else {
-        HeaderValue::from_static("Bearer realm=\"consentry\"")
-    };
-    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+/// The answer to somebody who may not ask (RFC 6750 §3).
+fn refused(problem: Problem, tried: bool) -> Response {
+    let status = problem.status;
+    let mut response = problem.into_response();
+    let headers = response.headers_mut();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = if tried {
+            HeaderValue::from_static("Bearer realm=\"consentry\", error=\"invalid_token\"")
+        } else {
+            HeaderValue::from_static("Bearer realm=\"consentry\"")
+        };
+        headers.insert(WWW_AUTHENTICATE, challenge);
+    }
     response
 }

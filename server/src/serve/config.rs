@@ -4,6 +4,7 @@
 mod lengths;
 mod merge;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -33,8 +34,83 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<Tls>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gateway: Option<GatewayConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<IdentityConfig>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) callers: Vec<CallerConfig>,
+}
+
+/// What gateways ask about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GatewayConfig {
+    /// The file that says what their requests stand for.
+    pub(crate) mapping: PathBuf,
+}
+
+/// How it is found out who asks through a gateway: by a token, or by what the gateway says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IdentityConfig {
+    /// A token that comes with the request, verified here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) jwt: Option<JwtConfig>,
+    /// Headers that the gateway sets once it has verified somebody itself, by the names that mappings use. It must not
+    /// let them through from outside.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+/// A JSON Web Token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JwtConfig {
+    /// The issuer's keys: a file, or a URL.
+    pub(crate) jwks: String,
+    /// Who issued it: `iss`.
+    pub(crate) issuer: String,
+    /// For whom it is: one of them must be in `aud`.
+    pub(crate) audience: Vec<String>,
+    /// By how much clocks may differ.
+    #[serde(default = "JwtConfig::leeway")]
+    pub(crate) leeway: Length,
+    /// The header that holds it.
+    #[serde(default = "JwtConfig::header")]
+    pub(crate) header: String,
+}
+
+impl IdentityConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |message: &str| Err(ConfigError(message.to_owned()));
+        match (&self.jwt, self.headers.is_empty()) {
+            (None, true) => wrong("`identity` says nothing: it needs `jwt` or `headers`"),
+            (Some(_), false) => wrong(
+                "`identity.jwt` and `identity.headers` are two ways to say who asks: only one of them can be used",
+            ),
+            (Some(jwt), true) if jwt.audience.is_empty() => wrong(
+                "`identity.jwt.audience` is empty: a token that is meant for others must not count here",
+            ),
+            (Some(_), true) => Ok(()),
+            (None, false) => {
+                let bad = self.headers.values().find(|name| name.parse::<axum::http::HeaderName>().is_err());
+                bad.map_or(Ok(()), |name| {
+                    Err(ConfigError(format!("`{name}` in `identity.headers` is no name of a header")))
+                })
+            }
+        }
+    }
+}
+
+impl JwtConfig {
+    fn leeway() -> Length {
+        Length::from_seconds(30)
+    }
+
+    fn header() -> String {
+        "authorization".to_owned()
+    }
 }
 
 /// Where it listens.
@@ -47,6 +123,12 @@ pub(crate) struct Listen {
     /// The same for HTTPS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) https: Option<SocketAddr>,
+    /// The same for Envoy's `ext_authz` over gRPC, without TLS
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) grpc: Option<SocketAddr>,
+    /// and with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) grpcs: Option<SocketAddr>,
 }
 
 /// Keys and certificates, as PEM. They are read again when they change, and on SIGHUP.
@@ -213,6 +295,11 @@ impl Config {
         self.policies.folder.iter_mut().for_each(seen);
         self.ledger.iter_mut().filter_map(|ledger| ledger.folder.as_mut()).for_each(seen);
         self.entities.iter_mut().for_each(|entities| seen(&mut entities.file));
+        self.gateway.iter_mut().for_each(|gateway| seen(&mut gateway.mapping));
+        let jwt = self.identity.as_mut().and_then(|identity| identity.jwt.as_mut());
+        if let Some(jwt) = jwt.filter(|jwt| !jwt.jwks.contains("://")) {
+            jwt.jwks = folder.join(&jwt.jwks).display().to_string();
+        }
         if let Some(tls) = &mut self.tls {
             [&mut tls.certificate, &mut tls.key].into_iter().chain(&mut tls.client_ca).for_each(seen);
         }
@@ -244,8 +331,13 @@ impl Config {
         if listen.http.is_none() && listen.https.is_none() {
             listen.http = Some(SocketAddr::from(([127, 0, 0, 1], 8181)));
         }
-        if listen.https.is_some() && self.tls.is_none() {
-            return wrong("`listen.https` needs `tls`: a certificate, and its key");
+        for (name, address) in [("https", listen.https), ("grpcs", listen.grpcs)] {
+            if address.is_some() && self.tls.is_none() {
+                return Err(ConfigError(format!("`listen.{name}` needs `tls`: a certificate, and its key")));
+            }
+        }
+        if let Some(identity) = &self.identity {
+            identity.check()?;
         }
         let limits = &self.limits;
         let sizes = [

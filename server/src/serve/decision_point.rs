@@ -70,10 +70,12 @@ impl DecisionPoint {
         Ok(Self { facts, folder })
     }
 
-    /// Whether what `config` names could be opened, as far as that can be told without touching a ledger. Blocks.
-    pub(crate) fn check(config: &Config) -> Result<(), ServeError> {
+    /// The policies that `config` names, if they can be used; no ledger is touched. Blocks.
+    pub(crate) fn check(config: &Config) -> Result<Policies, ServeError> {
         let entities = config.entities.as_ref().map(|entities| entities.file.as_path());
-        load(config.policies.folder.as_deref(), entities).map(drop)
+        let (Loaded::Policies(policies) | Loaded::Both(policies, _)) =
+            load(config.policies.folder.as_deref(), entities)?;
+        Ok(policies)
     }
 
     /// What is known now.

@@ -26,14 +26,14 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// `limits.shutdown`.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Option<Arc<Handshakes>>,
+    (protocol, tls): (Protocol, Option<Arc<Handshakes>>),
     router: Router,
     limits: Limits,
     mut ending: watch::Receiver<bool>,
 ) {
     let connections = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
-    let builder = builder(&limits);
+    let builder = builder(protocol, &limits);
     loop {
         // No place: whoever connects next waits in the system's queue.
         let accepted = tokio::select! {
@@ -57,7 +57,7 @@ pub(crate) async fn serve(
         };
         let _ = stream.set_nodelay(true);
         let (builder, watcher) = (builder.clone(), graceful.watcher());
-        let acceptor = tls.as_ref().map(|tls| tls.acceptor());
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor(protocol));
         let (router, patience) = (router.clone(), limits.head.of_clock());
         tokio::spawn(async move {
             match acceptor {
@@ -100,10 +100,28 @@ async fn connected(
     }
 }
 
-fn builder(limits: &Limits) -> Builder<TokioExecutor> {
-    // One version: to find out which one is spoken takes the first bytes, and no time limit is on them.
-    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+/// What is spoken on a connection. To find it out takes the first bytes, and no time limit is on them: so each has a
+/// port of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+fn builder(protocol: Protocol, limits: &Limits) -> Builder<TokioExecutor> {
+    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = match protocol {
+        Protocol::Http1 => builder.http1_only(),
+        Protocol::Http2 => builder.http2_only(),
+    };
     let patience = limits.head.of_clock();
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(patience)
+        .keep_alive_timeout(patience)
+        .max_header_list_size(64 * 1024)
+        .max_concurrent_streams(1000);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(64 * 1024);
     builder
 }

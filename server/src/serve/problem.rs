@@ -51,16 +51,22 @@ impl Problem {
     }
 }
 
-impl axum::response::IntoResponse for Problem {
-    fn into_response(self) -> Response<Body> {
-        let written = Written {
+impl Problem {
+    /// As it is written.
+    pub(crate) fn written(&self) -> Written<'_> {
+        Written {
             r#type: format!("urn:consentry:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Problem"),
             status: self.status.as_u16(),
             code: self.code,
             detail: &self.detail,
-        };
-        let body = serde_json::to_vec(&written).unwrap_or_default();
+        }
+    }
+}
+
+impl axum::response::IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let body = serde_json::to_vec(&self.written()).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::Signal;
 
 use super::decision_point::DecisionPoint;
+use super::gateway::Gateway;
 use super::health::{Health, Refused};
 use super::tls::Handshakes;
 use crate::clock;
@@ -37,6 +38,7 @@ fn visit(path: &Path, look: &mut Look) {
 #[derive(Clone)]
 pub(crate) struct Reloaded {
     pub(crate) decision_point: Arc<DecisionPoint>,
+    pub(crate) gateway: Arc<Gateway>,
     pub(crate) handshakes: Option<Arc<Handshakes>>,
     pub(crate) health: Arc<Health>,
 }
@@ -44,8 +46,9 @@ pub(crate) struct Reloaded {
 /// Reads everything anew whenever there is reason to, for as long as the server runs.
 pub(crate) async fn watch(reloaded: Reloaded, poll: Duration, mut hang_up: Signal) {
     let of_tls = reloaded.handshakes.iter().flat_map(|tls| tls.watched());
-    let watched: Vec<PathBuf> =
-        reloaded.decision_point.watched().into_iter().chain(of_tls).map(Path::to_owned).collect();
+    let of_gateways = reloaded.gateway.watched();
+    let all = reloaded.decision_point.watched().into_iter().chain(of_tls).chain(of_gateways);
+    let watched: Vec<PathBuf> = all.map(Path::to_owned).collect();
     let mut used = look(&watched);
     let mut before = used.clone();
     loop {
@@ -68,6 +71,10 @@ pub(crate) async fn watch(reloaded: Reloaded, poll: Duration, mut hang_up: Signa
         let reloaded = reloaded.clone();
         let read = tokio::task::spawn_blocking(move || {
             reload(&reloaded.decision_point, &reloaded.health);
+            let policies = reloaded.decision_point.reading().policies().clone();
+            if let Err(error) = reloaded.gateway.reload(&policies) {
+                tracing::error!("mapping: refused, the one before goes on being used: {error}");
+            }
             let handshakes = reloaded.handshakes.map_or(Ok(()), |tls| tls.reload());
             if let Err(error) = handshakes {
                 tracing::error!("certificates: refused, those before go on being shown: {error}");

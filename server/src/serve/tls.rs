@@ -14,6 +14,7 @@ use x509_parser::prelude::FromDer as _;
 
 use super::ServeError;
 use super::config::{ConfigError, Tls};
+use super::listen::Protocol;
 
 /// What the server shows and asks for at handshakes, and can be read anew.
 pub(crate) struct Handshakes {
@@ -34,8 +35,16 @@ impl Handshakes {
     }
 
     /// For the next handshake.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.current.load_full())
+    pub(crate) fn acceptor(&self, protocol: Protocol) -> TlsAcceptor {
+        let current = self.current.load_full();
+        match protocol {
+            Protocol::Http1 => TlsAcceptor::from(current),
+            Protocol::Http2 => {
+                let mut config = ServerConfig::clone(&current);
+                config.alpn_protocols = vec![b"h2".to_vec()];
+                TlsAcceptor::from(Arc::new(config))
+            }
+        }
     }
 
     /// Reads the files again. When anything is wrong with them, those before go on being used.

@@ -1,0 +1,67 @@
+//! What a gateway and those behind it are told: headers, a body, metadata.
+
+use serde_json::{Map, Value, json};
+
+use super::Verdict;
+use crate::serve::problem::Problem;
+
+impl Verdict {
+    /// The code of a decision.
+    fn decision(&self) -> &'static str {
+        if self.allowed { "allow" } else { "deny" }
+    }
+
+    /// What is said in headers: with an allow to what is behind the gateway, with a denial to who asked.
+    pub(super) fn headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![("x-consentry-decision", self.decision().to_owned())];
+        headers.extend(self.reason.map(|reason| ("x-consentry-reason", reason.to_owned())));
+        if let Some((principal, ..)) = self.question.as_ref().filter(|_| self.allowed) {
+            headers.push(("x-consentry-principal", principal.to_string()));
+        }
+        if let Some(evaluation) = &self.evaluation {
+            headers.push(("x-consentry-revision", evaluation.revision.to_string()));
+            if !evaluation.determining_policies.is_empty() {
+                headers.push(("x-consentry-policies", evaluation.determining_policies.join(",")));
+            }
+            headers
+                .extend(evaluation.valid_until.map(|until| ("x-consentry-valid-until", until.to_string())));
+        }
+        // What no header can hold is left out.
+        headers.retain(|(_, value)| value.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+        headers
+    }
+
+    /// What who asked reads in place of what it asked for.
+    pub(super) fn problem(&self) -> Problem {
+        let reason = self.reason.unwrap_or("not_permitted");
+        let detail = self.detail.clone().unwrap_or_else(|| "this is not permitted".to_owned());
+        Problem::new(self.status, reason, detail)
+    }
+
+    /// All that there is to know: for the gateway's own logs and filters.
+    pub(super) fn metadata(&self) -> Map<String, Value> {
+        let mut metadata = Map::new();
+        let mut say = |name: &str, value: Value| drop(metadata.insert(name.to_owned(), value));
+        say("decision", json!(self.decision()));
+        for (name, value) in [("reason", self.reason), ("detail", self.detail.as_deref())] {
+            if let Some(value) = value {
+                say(name, json!(value));
+            }
+        }
+        if let Some((principal, action, resource)) = &self.question {
+            say("principal", json!(principal));
+            say("action", json!(action));
+            say("resource", json!(resource));
+        }
+        if let Some(evaluation) = &self.evaluation {
+            say("determining_policies", json!(evaluation.determining_policies));
+            say("errors", json!(evaluation.errors));
+            say("revision", json!(evaluation.revision));
+            say("policy_version", json!(evaluation.policy_version));
+            if let Some(until) = evaluation.valid_until {
+                say("valid_until", json!(until));
+            }
+        }
+        metadata
+    }
+}

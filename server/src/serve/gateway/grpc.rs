@@ -1,0 +1,139 @@
+//! Envoy's `ext_authz` over gRPC: `envoy.service.auth.v3.Authorization`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use envoy_types::ext_authz::v3::pb::{
+    Authorization, AuthorizationServer, CheckRequest, CheckResponse, DeniedHttpResponse, HeaderAppendAction,
+    HeaderValue, HeaderValueOption, HttpStatus, OkHttpResponse,
+};
+use envoy_types::ext_authz::v3::{CheckResponseExt as _, ToHttpResponse as _};
+use envoy_types::pb::envoy::service::auth::v3::attribute_context::HttpRequest;
+use envoy_types::pb::google::protobuf::value::Kind;
+use envoy_types::pb::google::protobuf::{ListValue, Struct, Value};
+use tonic::{Request, Response, Status};
+
+use super::Verdict;
+use super::request::{GatewayRequest, Headers};
+use crate::serve::app::App;
+use crate::serve::callers::{admitted, credentials_of_gateway};
+use crate::serve::config::Role;
+use crate::serve::tls::Peer;
+
+/// Answers Envoy.
+struct Service {
+    app: App,
+}
+
+/// The service, as routes of HTTP/2.
+pub(crate) fn service(app: &App) -> Router {
+    let service = AuthorizationServer::new(Service { app: app.clone() })
+        .max_decoding_message_size(app.limits.body_bytes);
+    Router::new().route_service("/envoy.service.auth.v3.Authorization/{method}", service)
+}
+
+#[tonic::async_trait]
+impl Authorization for Service {
+    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        let peer = request.extensions().get::<Arc<Peer>>().cloned();
+        let headers = request.metadata().as_ref();
+        let caller = self.app.callers.who(credentials_of_gateway(headers), peer.as_deref());
+        admitted(caller, Role::Evaluate).map_err(|problem| match problem.status {
+            StatusCode::UNAUTHORIZED => Status::unauthenticated(problem.detail),
+            StatusCode::TOO_MANY_REQUESTS => Status::resource_exhausted(problem.detail),
+            _ => Status::permission_denied(problem.detail),
+        })?;
+        let asked = request.into_inner().attributes.and_then(|attributes| attributes.request?.http);
+        let verdict = match &asked {
+            None => Verdict::denied("invalid", Some("there is no HTTP request to answer".to_owned())),
+            Some(http) => {
+                let asked = GatewayRequest { method: &http.method, target: &http.path, headers: http };
+                self.app.gateway.verdict(&self.app.decision_point.reading(), &asked)
+            }
+        };
+        Ok(Response::new(said(&verdict)))
+    }
+}
+
+/// Where Envoy sends headers one by one, two of a name are two; where it joins them, they are one with a comma in it.
+impl Headers for HttpRequest {
+    fn one(&self, name: &str) -> Option<&str> {
+        let Some(all) = &self.header_map else { return one(&self.headers, name) };
+        let mut all = all.headers.iter().filter(|header| header.key.eq_ignore_ascii_case(name));
+        let first = all.next()?;
+        if all.next().is_some() {
+            return None;
+        }
+        if first.raw_value.is_empty() {
+            Some(&first.value)
+        } else {
+            std::str::from_utf8(&first.raw_value).ok()
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        match &self.header_map {
+            Some(all) => all.headers.iter().any(|header| header.key.eq_ignore_ascii_case(name)),
+            None => self.headers.contains_key(name),
+        }
+    }
+}
+
+fn one<'a>(headers: &'a HashMap<String, String>, name: &str) -> Option<&'a str> {
+    headers.get(name).map(String::as_str)
+}
+
+fn said(verdict: &Verdict) -> CheckResponse {
+    let headers: Vec<HeaderValueOption> =
+        verdict.headers().into_iter().map(|(name, value)| header(name, value)).collect();
+    let detail = verdict.detail.as_deref().or(verdict.reason).unwrap_or_default();
+    let mut response = CheckResponse::with_status(match verdict.status {
+        StatusCode::OK => Status::ok(""),
+        StatusCode::UNAUTHORIZED => Status::unauthenticated(detail),
+        _ => Status::permission_denied(detail),
+    });
+    let body = serde_json::to_string(&verdict.problem().written()).unwrap_or_default();
+    response.set_http_response(if verdict.allowed {
+        OkHttpResponse { headers, ..OkHttpResponse::default() }.to_http_response()
+    } else {
+        let mut headers = headers;
+        headers.push(header("content-type", "application/problem+json".to_owned()));
+        if verdict.status == StatusCode::UNAUTHORIZED {
+            headers.push(header("www-authenticate", "Bearer realm=\"consentry\"".to_owned()));
+        }
+        let status = Some(HttpStatus { code: i32::from(verdict.status.as_u16()) });
+        DeniedHttpResponse { status, headers, body }.to_http_response()
+    });
+    let fields = verdict.metadata().into_iter().map(|(name, value)| (name, plain(value))).collect();
+    response.set_dynamic_metadata(Some(Struct { fields }));
+    response
+}
+
+/// A header that takes the place of any that the request came with.
+fn header(name: &str, value: String) -> HeaderValueOption {
+    HeaderValueOption {
+        header: Some(HeaderValue { key: name.to_owned(), value, ..HeaderValue::default() }),
+        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
+        ..HeaderValueOption::default()
+    }
+}
+
+/// JSON as protobuf has it.
+fn plain(value: serde_json::Value) -> Value {
+    let kind = match value {
+        serde_json::Value::Null => Kind::NullValue(0),
+        serde_json::Value::Bool(value) => Kind::BoolValue(value),
+        serde_json::Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
+        serde_json::Value::String(text) => Kind::StringValue(text),
+        serde_json::Value::Array(items) => {
+            Kind::ListValue(ListValue { values: items.into_iter().map(plain).collect() })
+        }
+        serde_json::Value::Object(members) => {
+            let fields = members.into_iter().map(|(name, value)| (name, plain(value))).collect();
+            Kind::StructValue(Struct { fields })
+        }
+    };
+    Value { kind: Some(kind) }
+}

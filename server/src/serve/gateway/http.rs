@@ -1,0 +1,73 @@
+//! Gateways that ask over HTTP: Envoy's `ext_authz`, nginx's `auth_request`, the `forwardAuth` of Traefik and Caddy.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, Response, StatusCode};
+use axum::response::IntoResponse as _;
+use axum::routing::any;
+
+use super::Verdict;
+use super::request::{GatewayRequest, Headers as _};
+use crate::serve::api::Api;
+use crate::serve::app::App;
+use crate::serve::config::Role;
+
+/// Below this is the path of the request that Envoy asks about.
+const ENVOY: &str = "/gateway/envoy";
+
+/// Adds the routes. Of whatever method: the request that is asked about has one of its own.
+pub(crate) fn add(api: &mut Api) {
+    api.of_gateways(ENVOY, Role::Evaluate, any(envoy));
+    api.of_gateways("/gateway/envoy/{*path}", Role::Evaluate, any(envoy));
+    api.of_gateways("/gateway/auth-request", Role::Evaluate, any(auth_request));
+    api.of_gateways("/gateway/forward-auth", Role::Evaluate, any(forward_auth));
+}
+
+/// Envoy sends the request itself, without its body, under a prefix.
+async fn envoy(State(app): State<App>, request: Request) -> Response<Body> {
+    let (method, headers) = (request.method().as_str(), request.headers());
+    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+    let target = target.strip_prefix(ENVOY).unwrap_or_default();
+    answered(&app, &GatewayRequest { method, target, headers })
+}
+
+/// nginx says in headers what it asks about; its configuration sets them.
+async fn auth_request(State(app): State<App>, request: Request) -> Response<Body> {
+    told(&app, request.headers(), "x-original-method", "x-original-uri")
+}
+
+/// So do Traefik and Caddy, by other names.
+async fn forward_auth(State(app): State<App>, request: Request) -> Response<Body> {
+    told(&app, request.headers(), "x-forwarded-method", "x-forwarded-uri")
+}
+
+fn told(app: &App, headers: &HeaderMap, method: &'static str, target: &'static str) -> Response<Body> {
+    match (headers.one(method), headers.one(target)) {
+        (Some(method), Some(target)) => answered(app, &GatewayRequest { method, target, headers }),
+        _ => {
+            let why = format!("the gateway must send {method} and {target}, once each");
+            said(&Verdict::denied("invalid", Some(why)))
+        }
+    }
+}
+
+fn answered(app: &App, request: &GatewayRequest<'_>) -> Response<Body> {
+    said(&app.gateway.verdict(&app.decision_point.reading(), request))
+}
+
+fn said(verdict: &Verdict) -> Response<Body> {
+    let mut response =
+        if verdict.allowed { Response::new(Body::empty()) } else { verdict.problem().into_response() };
+    let headers = response.headers_mut();
+    for (name, value) in verdict.headers() {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if verdict.status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"consentry\""));
+    }
+    response
+}

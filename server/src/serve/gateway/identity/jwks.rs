@@ -1,0 +1,88 @@
+//! The keys that tokens are verified with: from a file, or from where their issuer publishes them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::jwk::JwkSet;
+use tokio::sync::watch;
+
+use super::Verifier;
+use crate::serve::ServeError;
+use crate::serve::client::Client;
+use crate::serve::config::ConfigError;
+
+/// Where the keys are.
+pub(crate) enum KeySource {
+    File(PathBuf),
+    Url(String),
+}
+
+/// How often published keys are read again.
+const EVERY: Duration = Duration::from_secs(300);
+/// How soon, when they could not be read.
+const SOON: Duration = Duration::from_secs(5);
+/// More than this are no keys, in bytes.
+const MOST: usize = 1024 * 1024;
+
+impl KeySource {
+    /// A URL, or a path.
+    pub(crate) fn new(at: &str) -> Result<Self, ServeError> {
+        if at.starts_with("https://") {
+            return Ok(Self::Url(at.to_owned()));
+        }
+        if let Some(rest) = at.strip_prefix("http://") {
+            let host = rest.split(['/', ':']).next().unwrap_or_default();
+            if host != "localhost" && !rest.starts_with("127.") && !rest.starts_with("[::1]") {
+                return Err(ConfigError(format!(
+                    "`identity.jwt.jwks` is {at}: whoever is on the way could change the keys; use https://"
+                ))
+                .into());
+            }
+            return Ok(Self::Url(at.to_owned()));
+        }
+        Ok(Self::File(at.into()))
+    }
+
+    /// The file, where it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Url(_) => None,
+        }
+    }
+
+    /// The keys in the file, where it is one.
+    pub(crate) fn read_file(&self) -> Result<Option<JwkSet>, ServeError> {
+        let Self::File(path) = self else { return Ok(None) };
+        let wrong =
+            |error: &dyn std::fmt::Display| ConfigError(format!("cannot use {}: {error}", path.display()));
+        let text = std::fs::read(path).map_err(|error| wrong(&error))?;
+        Ok(Some(serde_json::from_slice(&text).map_err(|error| wrong(&error))?))
+    }
+}
+
+/// Reads published keys again and again, for as long as the server runs. While they cannot be read, the last ones count.
+pub(crate) async fn keep_up(verifier: Arc<Verifier>, client: Client, mut ending: watch::Receiver<bool>) {
+    let KeySource::Url(url) = &verifier.source else { return };
+    loop {
+        let wait = match client
+            .get(url, MOST)
+            .await
+            .and_then(|text| serde_json::from_slice::<JwkSet>(&text).map_err(|error| error.to_string()))
+        {
+            Ok(set) => {
+                verifier.use_keys(&set);
+                EVERY
+            }
+            Err(error) => {
+                tracing::error!("keys could not be read from {url}: {error}");
+                SOON
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = ending.changed() => return,
+        }
+    }
+}
