@@ -38,7 +38,7 @@ use decision_point::DecisionPoint;
 use gateway::Gateway;
 use health::Health;
 use listen::Protocol;
-use reload::Reloaded;
+use reload::{Reloaded, Watched};
 use tls::Handshakes;
 
 /// Why the server does not start, or refuses what it was to load.
@@ -127,6 +127,7 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     if let Some(address) = open.filter(|_| !start.unauthenticated) {
         return Err(ServeError::Unauthenticated(address));
     }
+    let watched = Watched::new(config);
     let handshakes = config.tls.as_ref().map(Handshakes::new).transpose()?.map(Arc::new);
     let gateway = Gateway::new(config)?;
     if start.check {
@@ -135,7 +136,7 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     let _ = tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).try_init();
     let decision_point = Arc::new(DecisionPoint::open(config)?);
     gateway.check(decision_point.reading().policies())?;
-    let parts = Parts { decision_point, gateway: Arc::new(gateway), callers, handshakes };
+    let parts = Parts { watched, decision_point, gateway: Arc::new(gateway), callers, handshakes };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(start, parts))
 }
@@ -178,6 +179,7 @@ async fn bound(address: SocketAddr) -> Result<TcpListener, ServeError> {
 
 /// What the server is made of.
 struct Parts {
+    watched: Watched,
     decision_point: Arc<DecisionPoint>,
     gateway: Arc<Gateway>,
     callers: Callers,
@@ -185,7 +187,7 @@ struct Parts {
 }
 
 async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
-    let Parts { decision_point, gateway, callers, handshakes } = parts;
+    let Parts { watched, decision_point, gateway, callers, handshakes } = parts;
     let config = &start.config;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -230,15 +232,14 @@ async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
     }
     drop((router, grpc));
     if let Some(verifier) = gateway.identities.verifier() {
-        let client = client::Client::new()?;
-        tokio::spawn(gateway::keep_up(verifier.clone(), client, ending.clone()));
+        tokio::spawn(gateway::keep_up(verifier.clone(), ending.clone()));
     }
     let sweep = config.ledger.as_ref().map(|ledger| ledger.sweep.of_clock()).unwrap_or_default();
     let sweeping =
         decision_point.engine().cloned().map(|engine| tokio::spawn(upkeep::look_after(engine, sweep)));
     let poll = config.policies.poll.of_clock();
     let reloaded = Reloaded { decision_point, gateway, handshakes, health: health.clone() };
-    let reloading = tokio::spawn(reload::watch(reloaded, poll, hang_up));
+    let reloading = tokio::spawn(reload::watch(watched, reloaded, poll, hang_up));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -321,9 +321,11 @@ fn envoy_is_told_why_in_its_metadata(kind: Kind) {
     }
 }
 
+type Test = fn(Kind);
+
 fn main() {
     let arguments = Arguments::from_args();
-    let tests: [(&str, fn(Kind)); 4] = [
+    let tests: [(&str, Test); 4] = [
         (
             "what the owner accepts passes until it is withdrawn",
             what_the_owner_accepts_passes_until_it_is_withdrawn,
@@ -336,7 +338,7 @@ fn main() {
         ("without an answer nothing passes", without_an_answer_nothing_passes),
     ];
     let mut trials = Vec::new();
-    let mut add = |kind: Kind, name: &str, test: fn(Kind)| {
+    let mut add = |kind: Kind, name: &str, test: Test| {
         let name = format!("{}: {name}", kind.name());
         let run = move || -> Result<(), Failed> {
             test(kind);

@@ -16,6 +16,8 @@ mod batches;
 mod callers;
 #[path = "serve/certification.rs"]
 mod certification;
+#[path = "serve/identity.rs"]
+mod identity;
 #[path = "serve/lifecycle.rs"]
 mod lifecycle;
 #[path = "serve/openapi.rs"]

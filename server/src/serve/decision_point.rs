@@ -100,15 +100,6 @@ impl DecisionPoint {
         }
     }
 
-    /// The files and folders that are looked at for changes.
-    pub(crate) fn watched(&self) -> Vec<&Path> {
-        let file = match &self.facts {
-            Facts::Ledger(_) => None,
-            Facts::File { path, .. } => Some(path.as_path()),
-        };
-        self.folder.as_deref().into_iter().chain(file).collect()
-    }
-
     /// Loads policies and entities anew. They are used from the next reading on, all of them; or, when anything is
     /// wrong, none. Blocks. Whether they are others than before.
     pub(crate) fn reload(&self) -> Result<bool, ServeError> {

@@ -54,12 +54,6 @@ impl Gateway {
         Ok(Self { file, mapping: ArcSwap::from_pointee(mapping), identities })
     }
 
-    /// The files that it was read from.
-    pub(crate) fn watched(&self) -> impl Iterator<Item = &Path> {
-        let keys = self.identities.verifier().and_then(|verifier| verifier.source.file());
-        self.file.as_deref().into_iter().chain(keys)
-    }
-
     /// Reads mapping and keys anew. When anything is wrong with them, those before go on being used.
     pub(crate) fn reload(&self, policies: &Policies) -> Result<(), ServeError> {
         if let Some(file) = &self.file {

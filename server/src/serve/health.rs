@@ -1,9 +1,9 @@
 //! Whether the server lives, and whether it can answer.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use arc_swap::ArcSwapOption;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Response, StatusCode};
@@ -12,21 +12,23 @@ use consentry::{Revision, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::ServeError;
 use super::api::Api;
 use super::app::App;
 use super::body;
+use crate::clock;
 
 /// What the server knows about itself.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     ending: AtomicBool,
-    /// The last reading of policies, if it failed: those before it go on answering.
-    refused: ArcSwapOption<Refused>,
+    /// What was to take the place of something, and could not be used; by what it is. What was before goes on.
+    refused: Mutex<BTreeMap<&'static str, Refused>>,
 }
 
-/// Policies that could not be used.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "RefusedPolicies")]
+/// Why something could not be used.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "RefusedFile")]
 pub(crate) struct Refused {
     pub(crate) at: Timestamp,
     pub(crate) code: &'static str,
@@ -39,9 +41,20 @@ impl Health {
         self.ending.store(true, Ordering::Release);
     }
 
-    /// How the last reading of policies went.
-    pub(crate) fn policies(&self, refused: Option<Refused>) {
-        self.refused.store(refused.map(Arc::new));
+    /// How the last reading of something went.
+    pub(crate) fn read(&self, what: &'static str, outcome: Result<(), &ServeError>) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(()) => drop(refused.remove(what)),
+            Err(error) => {
+                tracing::error!(
+                    code = error.code(),
+                    "{what}: refused, what was before goes on being used: {error}"
+                );
+                let message = error.to_string();
+                refused.insert(what, Refused { at: clock::now(), code: error.code(), message });
+            }
+        }
     }
 }
 
@@ -67,6 +80,9 @@ struct Ready {
     /// `ready` or `ending`.
     status: &'static str,
     policies: Policies,
+    /// What was to take the place of `policies`, `mapping` or `certificates`, and could not be used: what was before goes
+    /// on.
+    refused: BTreeMap<&'static str, Refused>,
     /// The revision of the facts.
     revision: Revision,
 }
@@ -78,8 +94,6 @@ struct Policies {
     version: String,
     /// How many there are.
     count: usize,
-    /// What was to take their place, and could not be used.
-    refused: Option<Arc<Refused>>,
 }
 
 /// `GET /healthz`: the process lives.
@@ -96,8 +110,8 @@ async fn readyz(State(app): State<App>) -> Response<Body> {
         policies: Policies {
             version: reading.policies().version().to_owned(),
             count: reading.policies().ids().len(),
-            refused: app.health.refused.load_full(),
         },
+        refused: app.health.refused.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         revision: reading.revision(),
     });
     if ending {

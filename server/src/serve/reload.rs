@@ -6,18 +6,39 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::Signal;
 
+use super::config::Config;
 use super::decision_point::DecisionPoint;
 use super::gateway::Gateway;
-use super::health::{Health, Refused};
+use super::health::Health;
 use super::tls::Handshakes;
-use crate::clock;
 
-/// What a folder's files look like from outside, by their paths.
+/// What files look like from outside, by their paths.
 type Look = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
-fn look(watched: &[PathBuf]) -> Look {
+/// The files and folders that a configuration names, and what they looked like.
+pub(crate) struct Watched {
+    paths: Vec<PathBuf>,
+    used: Look,
+}
+
+impl Watched {
+    /// As they look now: before anything is read from them, so that no change is missed.
+    pub(crate) fn new(config: &Config) -> Self {
+        let jwt = config.identity.iter().filter_map(|identity| identity.jwt.as_ref());
+        let tls =
+            config.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key].into_iter().chain(&tls.client_ca));
+        let paths =
+            config.policies.folder.iter().chain(config.entities.iter().map(|entities| &entities.file));
+        let paths = paths.chain(config.gateway.iter().map(|gateway| &gateway.mapping)).chain(tls).cloned();
+        // A URL is no path of a file that is there.
+        let paths: Vec<PathBuf> = paths.chain(jwt.map(|jwt| PathBuf::from(&jwt.jwks))).collect();
+        Self { used: look(&paths), paths }
+    }
+}
+
+fn look(paths: &[PathBuf]) -> Look {
     let mut look = Look::new();
-    watched.iter().for_each(|path| visit(path, &mut look));
+    paths.iter().for_each(|path| visit(path, &mut look));
     look.sort();
     look
 }
@@ -44,15 +65,11 @@ pub(crate) struct Reloaded {
 }
 
 /// Reads everything anew whenever there is reason to, for as long as the server runs.
-pub(crate) async fn watch(reloaded: Reloaded, poll: Duration, mut hang_up: Signal) {
-    let of_tls = reloaded.handshakes.iter().flat_map(|tls| tls.watched());
-    let of_gateways = reloaded.gateway.watched();
-    let all = reloaded.decision_point.watched().into_iter().chain(of_tls).chain(of_gateways);
-    let watched: Vec<PathBuf> = all.map(Path::to_owned).collect();
-    let mut used = look(&watched);
+pub(crate) async fn watch(watched: Watched, reloaded: Reloaded, poll: Duration, mut hang_up: Signal) {
+    let Watched { paths, mut used } = watched;
     let mut before = used.clone();
     loop {
-        let asked = if poll.is_zero() || watched.is_empty() {
+        let asked = if poll.is_zero() || paths.is_empty() {
             hang_up.recv().await.is_some()
         } else {
             tokio::select! {
@@ -60,7 +77,7 @@ pub(crate) async fn watch(reloaded: Reloaded, poll: Duration, mut hang_up: Signa
                 () = tokio::time::sleep(poll) => false,
             }
         };
-        let now = look(&watched);
+        let now = look(&paths);
         // Files that still change are left alone until they stand still for once.
         let changed = now != used && now == before;
         before = now.clone();
@@ -69,39 +86,25 @@ pub(crate) async fn watch(reloaded: Reloaded, poll: Duration, mut hang_up: Signa
         }
         used = now;
         let reloaded = reloaded.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            reload(&reloaded.decision_point, &reloaded.health);
-            let policies = reloaded.decision_point.reading().policies().clone();
-            if let Err(error) = reloaded.gateway.reload(&policies) {
-                tracing::error!("mapping: refused, the one before goes on being used: {error}");
-            }
-            let handshakes = reloaded.handshakes.map_or(Ok(()), |tls| tls.reload());
-            if let Err(error) = handshakes {
-                tracing::error!("certificates: refused, those before go on being shown: {error}");
-            }
-        });
+        let read = tokio::task::spawn_blocking(move || reload(&reloaded));
         if read.await.is_err() {
-            tracing::error!("policies: reading them failed");
+            tracing::error!("reading files again failed");
         }
     }
 }
 
-fn reload(decision_point: &DecisionPoint, health: &Health) {
-    match decision_point.reload() {
-        Ok(differ) => {
-            health.policies(None);
-            let reading = decision_point.reading();
-            let version = reading.policies().version();
-            if differ {
-                tracing::info!(version, "policies: these answer from now on");
-            } else {
-                tracing::info!(version, "policies: read again, nothing has changed");
-            }
-        }
-        Err(error) => {
-            tracing::error!(code = error.code(), "policies: refused, those before go on answering: {error}");
-            let refused = Refused { at: clock::now(), code: error.code(), message: error.to_string() };
-            health.policies(Some(refused));
-        }
+fn reload(reloaded: &Reloaded) {
+    let Reloaded { decision_point, gateway, handshakes, health } = reloaded;
+    let policies = decision_point.reload();
+    health.read("policies", policies.as_ref().map(drop));
+    let reading = decision_point.reading();
+    if let Ok(differ) = policies {
+        let version = reading.policies().version();
+        let what = if differ { "these answer from now on" } else { "read again, nothing has changed" };
+        tracing::info!(version, "policies: {what}");
+    }
+    health.read("mapping", gateway.reload(reading.policies()).as_ref().map(drop));
+    if let Some(handshakes) = handshakes {
+        health.read("certificates", handshakes.reload().as_ref().map(drop));
     }
 }

@@ -52,10 +52,6 @@ impl Handshakes {
         self.current.store(Arc::new(read(&self.files)?));
         Ok(())
     }
-
-    pub(crate) fn watched(&self) -> impl Iterator<Item = &Path> {
-        [&self.files.certificate, &self.files.key].into_iter().chain(&self.files.client_ca).map(AsRef::as_ref)
-    }
 }
 
 /// Who is on the other side, if it showed a certificate.

@@ -146,19 +146,20 @@ fn policies_that_change_answer_from_then_on() {
     let after = server.get("/readyz").1;
     assert_ne!(after["policies"]["version"], before["policies"]["version"]);
     fs::write(&file, "forbid (principal, act").unwrap();
-    until("what is wrong is told", || !server.get("/readyz").1["policies"]["refused"].is_null());
+    until("what is wrong is told", || !server.get("/readyz").1["refused"]["policies"].is_null());
     let (status, ready) = server.get("/readyz");
-    assert_eq!((status, &ready["policies"]["refused"]["code"]), (200, &json!("policy_invalid")));
-    assert!(ready["policies"]["refused"]["message"].as_str().unwrap().contains("closed.cedar:1:"), "{ready}");
+    assert_eq!((status, &ready["refused"]["policies"]["code"]), (200, &json!("policy_invalid")));
+    assert!(ready["refused"]["policies"]["message"].as_str().unwrap().contains("closed.cedar:1:"), "{ready}");
     assert_eq!(ready["policies"]["version"], after["policies"]["version"]);
     assert!(!allowed(&server), "the policies before go on answering");
     fs::remove_file(&file).unwrap();
     until("it is open again", || allowed(&server));
-    assert_eq!(server.get("/readyz").1["policies"]["refused"], Value::Null);
+    assert_eq!(server.get("/readyz").1["refused"], json!({}));
     server.signal("-TERM");
     let (_, said) = server.ended();
     assert!(
-        said.contains("refused, those before go on answering") && said.contains("closed.cedar:1:"),
+        said.contains("policies: refused, what was before goes on being used")
+            && said.contains("closed.cedar:1:"),
         "{said}"
     );
 }

@@ -19,6 +19,7 @@ const ENVOY: &str = "/gateway/envoy";
 /// Adds the routes. Of whatever method: the request that is asked about has one of its own.
 pub(crate) fn add(api: &mut Api) {
     api.of_gateways(ENVOY, Role::Evaluate, any(envoy));
+    api.of_gateways("/gateway/envoy/", Role::Evaluate, any(envoy));
     api.of_gateways("/gateway/envoy/{*path}", Role::Evaluate, any(envoy));
     api.of_gateways("/gateway/auth-request", Role::Evaluate, any(auth_request));
     api.of_gateways("/gateway/forward-auth", Role::Evaluate, any(forward_auth));

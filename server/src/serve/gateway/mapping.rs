@@ -282,13 +282,13 @@ impl Route {
 
 impl Said {
     fn new(value: toml::Value) -> Result<Self, String> {
-        match value {
-            toml::Value::String(text) => {
-                let template = Template::parse(&text)?;
-                Ok(if template.is_fixed() { Self::Fixed(Value::String(text)) } else { Self::Text(template) })
+        if let toml::Value::String(text) = &value {
+            let template = Template::parse(text)?;
+            if !template.is_fixed() {
+                return Ok(Self::Text(template));
             }
-            other => serde_json::to_value(other).map(Self::Fixed).map_err(|error| error.to_string()),
         }
+        serde_json::to_value(value).map(Self::Fixed).map_err(|error| error.to_string())
     }
 }
 

@@ -46,7 +46,7 @@ fn check(algorithm: Algorithm) -> Option<Check> {
         Algorithm::ES256 => Check::Key(&ring_signature::ECDSA_P256_SHA256_FIXED),
         Algorithm::ES384 => Check::Key(&ring_signature::ECDSA_P384_SHA384_FIXED),
         Algorithm::EdDSA => Check::Key(&ring_signature::ED25519),
-        _ => return None,
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 | _ => return None,
     })
 }
 

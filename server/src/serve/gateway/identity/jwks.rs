@@ -1,6 +1,6 @@
 //! The keys that tokens are verified with: from a file, or from where their issuer publishes them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,14 +44,6 @@ impl KeySource {
         Ok(Self::File(at.into()))
     }
 
-    /// The file, where it is one.
-    pub(crate) fn file(&self) -> Option<&Path> {
-        match self {
-            Self::File(path) => Some(path),
-            Self::Url(_) => None,
-        }
-    }
-
     /// The keys in the file, where it is one.
     pub(crate) fn read_file(&self) -> Result<Option<JwkSet>, ServeError> {
         let Self::File(path) = self else { return Ok(None) };
@@ -63,8 +55,12 @@ impl KeySource {
 }
 
 /// Reads published keys again and again, for as long as the server runs. While they cannot be read, the last ones count.
-pub(crate) async fn keep_up(verifier: Arc<Verifier>, client: Client, mut ending: watch::Receiver<bool>) {
+pub(crate) async fn keep_up(verifier: Arc<Verifier>, mut ending: watch::Receiver<bool>) {
     let KeySource::Url(url) = &verifier.source else { return };
+    let client = match Client::new() {
+        Ok(client) => client,
+        Err(error) => return tracing::error!("keys can never be read from {url}: {error}"),
+    };
     loop {
         let wait = match client
             .get(url, MOST)

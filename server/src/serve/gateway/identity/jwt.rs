@@ -147,7 +147,7 @@ impl Verifier {
             Unauthenticated(format!("the token is not valid: {error}").into())
         };
         let header = jsonwebtoken::decode_header(token).map_err(|error| wrong(&error))?;
-        if header.extras.inner().contains_key("crit") {
+        if header.crit.is_some() || header.extras.inner().contains_key("crit") {
             return Err(wrong(&"it asks for an extension"));
         }
         let keys = self.keys.load();

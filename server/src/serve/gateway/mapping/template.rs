@@ -63,11 +63,13 @@ impl Template {
 
     /// The variables of the path that it needs.
     pub(super) fn variables(&self) -> Vec<&str> {
-        let variable = |piece| match piece {
-            &Piece::Variable(ref name) => Some(name.as_str()),
-            Piece::Text(_) | Piece::Identity(_) | Piece::Query(_) | Piece::Header(_) => None,
-        };
-        self.0.iter().filter_map(variable).collect()
+        let mut names = Vec::new();
+        for piece in &self.0 {
+            if let Piece::Variable(name) = piece {
+                names.push(name.as_str());
+            }
+        }
+        names
     }
 
     /// The text with its values, or the name of one that is missing, or that there are two of.
