@@ -17,8 +17,8 @@ pub fn now() -> Timestamp {
 
 /// The moment at which it is called, on a clock that never goes back: to see how long something takes.
 #[must_use]
-#[cfg(feature = "plugins")]
-#[expect(clippy::disallowed_methods, reason = "`plugin bench` measures")]
+#[cfg(any(feature = "plugins", feature = "serve"))]
+#[expect(clippy::disallowed_methods, reason = "`plugin bench` measures, and so does the server")]
 pub(crate) fn started() -> std::time::Instant {
     std::time::Instant::now()
 }

@@ -14,6 +14,7 @@ mod lifecycle;
 mod listen;
 mod problem;
 mod reload;
+mod seeing;
 mod tls;
 mod upkeep;
 
@@ -39,6 +40,7 @@ use gateway::Gateway;
 use health::Health;
 use listen::Protocol;
 use reload::{Reloaded, Watched};
+use seeing::{DecisionLog, Metrics, Seeing};
 use tls::Handshakes;
 
 /// Why the server does not start, or refuses what it was to load.
@@ -136,7 +138,11 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     let _ = tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).try_init();
     let decision_point = Arc::new(DecisionPoint::open(config)?);
     gateway.check(decision_point.reading().policies())?;
-    let parts = Parts { watched, decision_point, gateway: Arc::new(gateway), callers, handshakes };
+    let metrics = Metrics::new();
+    let log = config.decision_log.as_ref().map(|log| DecisionLog::open(log, &metrics)).transpose()?;
+    let seeing = Arc::new(Seeing { metrics, log });
+    let gateway = Arc::new(gateway);
+    let parts = Parts { watched, decision_point, gateway, callers, seeing, handshakes };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(start, parts))
 }
@@ -183,11 +189,12 @@ struct Parts {
     decision_point: Arc<DecisionPoint>,
     gateway: Arc<Gateway>,
     callers: Callers,
+    seeing: Arc<Seeing>,
     handshakes: Option<Arc<Handshakes>>,
 }
 
 async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
-    let Parts { watched, decision_point, gateway, callers, handshakes } = parts;
+    let Parts { watched, decision_point, gateway, callers, seeing, handshakes } = parts;
     let config = &start.config;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -215,6 +222,7 @@ async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
         gateway: gateway.clone(),
         health: health.clone(),
         callers,
+        seeing: seeing.clone(),
         limits: config.limits.clone(),
         public_url: config.authzen.public_url.clone().or(url).unwrap_or_default(),
         searches: Arc::new(Semaphore::new(config.limits.searches)),
@@ -238,7 +246,7 @@ async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
     let sweeping =
         decision_point.engine().cloned().map(|engine| tokio::spawn(upkeep::look_after(engine, sweep)));
     let poll = config.policies.poll.of_clock();
-    let reloaded = Reloaded { decision_point, gateway, handshakes, health: health.clone() };
+    let reloaded = Reloaded { decision_point, gateway, handshakes, health: health.clone(), seeing };
     let reloading = tokio::spawn(reload::watch(watched, reloaded, poll, hang_up));
     tokio::select! {
         _ = terminate.recv() => {}

@@ -26,3 +26,5 @@ mod openapi;
 mod pages;
 #[path = "serve/process.rs"]
 mod process;
+#[path = "serve/seeing.rs"]
+mod seeing;

@@ -140,7 +140,19 @@ impl Api {
                 },
             },
         });
-        (self.router, document)
+        (self.router, sorted(document))
+    }
+}
+
+/// The same with the members of objects in the order of their names, whatever order they were made in.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        Value::Object(members) => {
+            let members: BTreeMap<String, Value> = members.into_iter().collect();
+            members.into_iter().map(|(name, value)| (name, sorted(value))).collect()
+        }
+        value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => value,
     }
 }
 

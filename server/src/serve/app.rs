@@ -17,6 +17,7 @@ use super::gateway::{self, Gateway};
 use super::health::{self, Health};
 use super::lifecycle;
 use super::problem::Problem;
+use super::seeing::{self, Seeing};
 
 pub(crate) use super::config::Limits;
 
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) health: Arc<Health>,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) callers: Callers,
+    pub(crate) seeing: Arc<Seeing>,
     pub(crate) limits: Limits,
     /// The URL by which others know this server.
     pub(crate) public_url: String,
@@ -66,6 +68,7 @@ pub(crate) fn router(app: App) -> Router {
     lifecycle::add(&mut api);
     health::add(&mut api);
     gateway::add(&mut api);
+    seeing::add(&mut api);
     let (api, document) = api.finished();
     let document = Arc::new(document);
     let api = api.route("/v1/openapi.json", get(move || std::future::ready(body::json(&*document))));

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::middleware::Next;
@@ -19,6 +19,7 @@ use super::app::App;
 use super::config::{CallerConfig, ConfigError, Role};
 use super::problem::Problem;
 use super::tls::Peer;
+use crate::clock;
 
 /// A caller that is known.
 #[derive(Debug)]
@@ -199,7 +200,12 @@ pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
     match admitted(caller, gate.role) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let (route, started) = (request.extensions().get::<MatchedPath>().cloned(), clock::started());
+            let response = next.run(request).await;
+            let took = clock::started().saturating_duration_since(started);
+            let route = route.as_ref().map_or("", MatchedPath::as_str);
+            gate.app.seeing.metrics.answered(route, response.status(), took);
+            response
         }
         Err(problem) => refused(problem, tried),
     }

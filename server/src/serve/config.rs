@@ -38,8 +38,37 @@ pub(crate) struct Config {
     pub(crate) gateway: Option<GatewayConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) identity: Option<IdentityConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) decision_log: Option<DecisionLogConfig>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) callers: Vec<CallerConfig>,
+}
+
+/// Where decisions are written down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DecisionLogConfig {
+    /// A file, to which lines are added; `-`: standard output.
+    pub(crate) file: PathBuf,
+    /// The share of allows that is written down; denials all are.
+    #[serde(default = "DecisionLogConfig::sample")]
+    pub(crate) sample: f64,
+    /// Whether the values of a context are written down, and not only its names.
+    #[serde(default)]
+    pub(crate) context: bool,
+    /// Names, or parts of names, whose values never are.
+    #[serde(default = "DecisionLogConfig::redact")]
+    pub(crate) redact: Vec<String>,
+}
+
+impl DecisionLogConfig {
+    fn sample() -> f64 {
+        1.0
+    }
+
+    fn redact() -> Vec<String> {
+        ["password", "secret", "token", "authorization", "cookie", "key"].map(str::to_owned).to_vec()
+    }
 }
 
 /// What gateways ask about.
@@ -295,6 +324,8 @@ impl Config {
         self.policies.folder.iter_mut().for_each(seen);
         self.ledger.iter_mut().filter_map(|ledger| ledger.folder.as_mut()).for_each(seen);
         self.entities.iter_mut().for_each(|entities| seen(&mut entities.file));
+        let is_file = |log: &&mut DecisionLogConfig| log.file != Path::new("-");
+        self.decision_log.iter_mut().filter(is_file).for_each(|log| seen(&mut log.file));
         self.gateway.iter_mut().for_each(|gateway| seen(&mut gateway.mapping));
         let jwt = self.identity.as_mut().and_then(|identity| identity.jwt.as_mut());
         if let Some(jwt) = jwt.filter(|jwt| !jwt.jwks.contains("://")) {
@@ -335,6 +366,9 @@ impl Config {
             if address.is_some() && self.tls.is_none() {
                 return Err(ConfigError(format!("`listen.{name}` needs `tls`: a certificate, and its key")));
             }
+        }
+        if self.decision_log.as_ref().is_some_and(|log| !(0.0..=1.0).contains(&log.sample)) {
+            return wrong("`decision_log.sample` is a share: from 0 to 1");
         }
         if let Some(identity) = &self.identity {
             identity.check()?;

@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::http::StatusCode;
-use consentry::domain::Uid;
-use consentry::policy::{Evaluation, Policies, Reading};
+use consentry::policy::{AccessRequest, Evaluation, Policies, Reading};
 
 use super::ServeError;
+use super::app::App;
 use super::config::{Config, ConfigError};
+use super::seeing::{Asker, Decided};
 pub(crate) use grpc::service;
 pub(crate) use http::add;
 pub(crate) use identity::keep_up;
@@ -41,8 +42,8 @@ pub(crate) struct Verdict {
     pub(crate) reason: Option<&'static str>,
     /// What is wrong, for people, where the code does not say it all.
     pub(crate) detail: Option<String>,
-    /// What the request stands for: principal, action, resource.
-    pub(crate) question: Option<(Uid, String, Uid)>,
+    /// What the request stands for.
+    pub(crate) question: Option<Box<AccessRequest>>,
     pub(crate) evaluation: Option<Evaluation>,
 }
 
@@ -79,8 +80,21 @@ impl Gateway {
         mapping.fits(policies).map_err(|what| ConfigError(format!("{}: {what}", file.display())).into())
     }
 
-    /// Answers a request.
-    pub(crate) fn verdict(&self, reading: &Reading, request: &GatewayRequest<'_>) -> Verdict {
+    /// Answers a request, and writes down what it answered.
+    fn answer(&self, app: &App, asker: &Asker, request: &GatewayRequest<'_>) -> Verdict {
+        let verdict = self.verdict(&app.decision_point.reading(), request);
+        let decided = Decided {
+            question: verdict.question.as_deref(),
+            allowed: verdict.allowed,
+            reason: verdict.reason,
+            detail: verdict.detail.as_deref(),
+            evaluation: verdict.evaluation.as_ref(),
+        };
+        app.seeing.decided(asker, &decided);
+        verdict
+    }
+
+    fn verdict(&self, reading: &Reading, request: &GatewayRequest<'_>) -> Verdict {
         let identity = match self.identities.of(request.headers, reading.now()) {
             Ok(identity) => identity,
             Err(Unauthenticated(why)) => return Verdict::unauthenticated(Some(why.into_owned())),
@@ -92,7 +106,7 @@ impl Gateway {
             Err(unmapped) => return Verdict::unmapped(unmapped),
         };
         let answer = reading.evaluate(&question);
-        let question = Some((question.principal, question.action, question.resource));
+        let question = Some(question);
         match answer {
             Ok(evaluation) => {
                 let allowed = evaluation.is_allowed();

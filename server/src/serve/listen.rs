@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderName, Request, Response};
+use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -18,9 +18,8 @@ use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 
 use super::config::Limits;
+use super::seeing::REQUEST_ID;
 use super::tls::{self, Handshakes, Peer};
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers whoever connects to `listener`, until `ending` changes; then finishes what was begun, within
 /// `limits.shutdown`.

@@ -6,10 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::Signal;
 
+use super::ServeError;
 use super::config::Config;
 use super::decision_point::DecisionPoint;
 use super::gateway::Gateway;
 use super::health::Health;
+use super::seeing::Seeing;
 use super::tls::Handshakes;
 
 /// What files look like from outside, by their paths.
@@ -62,6 +64,7 @@ pub(crate) struct Reloaded {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) handshakes: Option<Arc<Handshakes>>,
     pub(crate) health: Arc<Health>,
+    pub(crate) seeing: Arc<Seeing>,
 }
 
 /// Reads everything anew whenever there is reason to, for as long as the server runs.
@@ -94,17 +97,24 @@ pub(crate) async fn watch(watched: Watched, reloaded: Reloaded, poll: Duration, 
 }
 
 fn reload(reloaded: &Reloaded) {
-    let Reloaded { decision_point, gateway, handshakes, health } = reloaded;
+    let Reloaded { decision_point, gateway, handshakes, health, seeing } = reloaded;
+    let read = |what, outcome: Result<(), &ServeError>| {
+        seeing.metrics.read(what, outcome.is_err());
+        health.read(what, outcome);
+    };
     let policies = decision_point.reload();
-    health.read("policies", policies.as_ref().map(drop));
+    read("policies", policies.as_ref().map(drop));
     let reading = decision_point.reading();
     if let Ok(differ) = policies {
         let version = reading.policies().version();
         let what = if differ { "these answer from now on" } else { "read again, nothing has changed" };
         tracing::info!(version, "policies: {what}");
     }
-    health.read("mapping", gateway.reload(reading.policies()).as_ref().map(drop));
+    read("mapping", gateway.reload(reading.policies()).as_ref().map(drop));
     if let Some(handshakes) = handshakes {
-        health.read("certificates", handshakes.reload().as_ref().map(drop));
+        read("certificates", handshakes.reload().as_ref().map(drop));
+    }
+    if let Some(log) = &seeing.log {
+        log.reopen();
     }
 }

@@ -10,20 +10,26 @@ use super::request::{self, Parts, no_question};
 use crate::serve::app::App;
 use crate::serve::body;
 use crate::serve::problem::Problem;
+use crate::serve::seeing::{Asker, Decided, Via};
 
 /// `POST /access/v1/evaluation`
 pub(super) async fn evaluate(State(app): State<App>, request: Request) -> Result<Response<Body>, Problem> {
+    let asker = Asker::of(Via::AuthZen, &request);
     let text = request::text(&app, request).await?;
     let parts: Parts<'_> = body::parsed(&text)?;
-    Ok(body::json(&answered(&app.decision_point.reading(), &parts, &Parts::default())?))
+    Ok(body::json(&answered(&app, &asker, &app.decision_point.reading(), &parts, &Parts::default())?))
 }
 
 /// The answer to a question whose missing parts are taken from `defaults`.
 pub(super) fn answered(
+    app: &App,
+    asker: &Asker,
     reading: &Reading,
     parts: &Parts<'_>,
     defaults: &Parts<'_>,
 ) -> Result<Decision, Problem> {
     let question = parts.question(defaults, reading.policies())?;
-    reading.evaluate(&question).map(Decision::from).map_err(no_question)
+    let evaluation = reading.evaluate(&question).map_err(no_question)?;
+    app.seeing.decided(asker, &Decided::by(&question, &evaluation));
+    Ok(Decision::from(evaluation))
 }

@@ -3,7 +3,6 @@
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Response;
-use consentry::policy::Reading;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -14,6 +13,7 @@ use super::request::{self, Parts, or_null};
 use crate::serve::app::App;
 use crate::serve::body::{self, Object, Unique};
 use crate::serve::problem::Problem;
+use crate::serve::seeing::{Asker, Decided, Via};
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "Batch")]
@@ -72,6 +72,7 @@ const FEW: usize = 16;
 
 /// `POST /access/v1/evaluations`
 pub(super) async fn evaluate(State(app): State<App>, request: Request) -> Result<Response<Body>, Problem> {
+    let asker = Asker::of(Via::AuthZen, &request);
     let text = request::text(&app, request).await?;
     let Batch { subject, action, resource, context, evaluations, options } = body::parsed(&text)?;
     let most = app.limits.evaluations;
@@ -84,25 +85,31 @@ pub(super) async fn evaluate(State(app): State<App>, request: Request) -> Result
     let defaults = Parts { subject, action, resource, context };
     let reading = app.decision_point.reading();
     if evaluations.is_empty() {
-        return Ok(body::json(&answered(&reading, &defaults, &defaults)?));
+        return Ok(body::json(&answered(&app, &asker, &reading, &defaults, &defaults)?));
     }
     let semantic = options.map(|Object(options)| options.evaluations_semantic).unwrap_or_default();
-    let answers = || Answers { evaluations: all(&reading, &defaults, &evaluations, semantic) };
+    let answer = |parts: &Parts<'_>| answered(&app, &asker, &reading, parts, &defaults);
+    let failed = |problem: Problem| {
+        app.seeing.decided(&asker, &Decided::not(&problem.detail));
+        Decision::from(problem)
+    };
+    let answer = |text: &RawValue| {
+        let parts = body::parsed::<Parts<'_>>(text.get().as_bytes());
+        parts.and_then(|parts| answer(&parts)).unwrap_or_else(failed)
+    };
+    let answers = || Answers { evaluations: all(&answer, &evaluations, semantic) };
     let answers = if evaluations.len() > FEW { tokio::task::block_in_place(answers) } else { answers() };
     Ok(body::json(&answers))
 }
 
 fn all(
-    reading: &Reading,
-    defaults: &Parts<'_>,
+    answer: &impl Fn(&RawValue) -> Decision,
     evaluations: &[&RawValue],
     semantic: Semantic,
 ) -> Vec<Decision> {
     let mut decisions = Vec::with_capacity(evaluations.len());
     for evaluation in evaluations {
-        let decision = body::parsed::<Parts<'_>>(evaluation.get().as_bytes())
-            .and_then(|parts| answered(reading, &parts, defaults))
-            .unwrap_or_else(Decision::from);
+        let decision = answer(evaluation);
         let is_last = match semantic {
             Semantic::ExecuteAll => false,
             Semantic::DenyOnFirstDeny => !decision.decision,

@@ -15,8 +15,8 @@ impl Verdict {
     pub(super) fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![("x-consentry-decision", self.decision().to_owned())];
         headers.extend(self.reason.map(|reason| ("x-consentry-reason", reason.to_owned())));
-        if let Some((principal, ..)) = self.question.as_ref().filter(|_| self.allowed) {
-            headers.push(("x-consentry-principal", principal.to_string()));
+        if let Some(question) = self.question.as_ref().filter(|_| self.allowed) {
+            headers.push(("x-consentry-principal", question.principal.to_string()));
         }
         if let Some(evaluation) = &self.evaluation {
             headers.push(("x-consentry-revision", evaluation.revision.to_string()));
@@ -48,10 +48,10 @@ impl Verdict {
                 say(name, json!(value));
             }
         }
-        if let Some((principal, action, resource)) = &self.question {
-            say("principal", json!(principal));
-            say("action", json!(action));
-            say("resource", json!(resource));
+        if let Some(question) = &self.question {
+            say("principal", json!(question.principal));
+            say("action", json!(question.action));
+            say("resource", json!(question.resource));
         }
         if let Some(evaluation) = &self.evaluation {
             say("determining_policies", json!(evaluation.determining_policies));

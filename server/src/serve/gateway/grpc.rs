@@ -17,10 +17,15 @@ use tonic::{Request, Response, Status};
 
 use super::Verdict;
 use super::request::{GatewayRequest, Headers};
+use crate::clock;
 use crate::serve::app::App;
 use crate::serve::callers::{admitted, credentials_of_gateway};
 use crate::serve::config::Role;
+use crate::serve::seeing::{Asker, Via};
 use crate::serve::tls::Peer;
+
+/// The one method.
+const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// Answers Envoy.
 struct Service {
@@ -40,6 +45,7 @@ impl Authorization for Service {
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
         let headers = request.metadata().as_ref();
         let caller = self.app.callers.who(credentials_of_gateway(headers), peer.as_deref());
+        let asker = Asker::new(Via::ExtAuthzGrpc, headers, caller.as_ref().ok().cloned());
         admitted(caller, Role::Evaluate).map_err(|problem| match problem.status {
             StatusCode::UNAUTHORIZED => Status::unauthenticated(problem.detail),
             StatusCode::TOO_MANY_REQUESTS => Status::resource_exhausted(problem.detail),
@@ -50,9 +56,11 @@ impl Authorization for Service {
             None => Verdict::denied("invalid", Some("there is no HTTP request to answer".to_owned())),
             Some(http) => {
                 let asked = GatewayRequest { method: &http.method, target: &http.path, headers: http };
-                self.app.gateway.verdict(&self.app.decision_point.reading(), &asked)
+                self.app.gateway.answer(&self.app, &asker, &asked)
             }
         };
+        let took = clock::started().saturating_duration_since(asker.started);
+        self.app.seeing.metrics.answered(CHECK, StatusCode::OK, took);
         Ok(Response::new(said(&verdict)))
     }
 }

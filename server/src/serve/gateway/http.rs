@@ -12,6 +12,7 @@ use super::request::{GatewayRequest, Headers as _};
 use crate::serve::api::Api;
 use crate::serve::app::App;
 use crate::serve::config::Role;
+use crate::serve::seeing::{Asker, Via};
 
 /// Below this is the path of the request that Envoy asks about.
 const ENVOY: &str = "/gateway/envoy";
@@ -30,22 +31,38 @@ async fn envoy(State(app): State<App>, request: Request) -> Response<Body> {
     let (method, headers) = (request.method().as_str(), request.headers());
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     let target = target.strip_prefix(ENVOY).unwrap_or_default();
-    answered(&app, &GatewayRequest { method, target, headers })
+    let asker = Asker::of(Via::ExtAuthzHttp, &request);
+    answered(&app, &asker, &GatewayRequest { method, target, headers })
 }
 
 /// nginx says in headers what it asks about; its configuration sets them.
 async fn auth_request(State(app): State<App>, request: Request) -> Response<Body> {
-    told(&app, request.headers(), "x-original-method", "x-original-uri")
+    told(
+        &app,
+        &Asker::of(Via::AuthRequest, &request),
+        request.headers(),
+        ["x-original-method", "x-original-uri"],
+    )
 }
 
 /// So do Traefik and Caddy, by other names.
 async fn forward_auth(State(app): State<App>, request: Request) -> Response<Body> {
-    told(&app, request.headers(), "x-forwarded-method", "x-forwarded-uri")
+    told(
+        &app,
+        &Asker::of(Via::ForwardAuth, &request),
+        request.headers(),
+        ["x-forwarded-method", "x-forwarded-uri"],
+    )
 }
 
-fn told(app: &App, headers: &HeaderMap, method: &'static str, target: &'static str) -> Response<Body> {
+fn told(
+    app: &App,
+    asker: &Asker,
+    headers: &HeaderMap,
+    [method, target]: [&'static str; 2],
+) -> Response<Body> {
     match (headers.one(method), headers.one(target)) {
-        (Some(method), Some(target)) => answered(app, &GatewayRequest { method, target, headers }),
+        (Some(method), Some(target)) => answered(app, asker, &GatewayRequest { method, target, headers }),
         _ => {
             let why = format!("the gateway must send {method} and {target}, once each");
             said(&Verdict::denied("invalid", Some(why)))
@@ -53,8 +70,8 @@ fn told(app: &App, headers: &HeaderMap, method: &'static str, target: &'static s
     }
 }
 
-fn answered(app: &App, request: &GatewayRequest<'_>) -> Response<Body> {
-    said(&app.gateway.verdict(&app.decision_point.reading(), request))
+fn answered(app: &App, asker: &Asker, request: &GatewayRequest<'_>) -> Response<Body> {
+    said(&app.gateway.answer(app, asker, request))
 }
 
 fn said(verdict: &Verdict) -> Response<Body> {

@@ -24,6 +24,7 @@ use crate::serve::body;
 use crate::serve::callers::Caller;
 use crate::serve::config::Role;
 use crate::serve::problem::Problem;
+use crate::serve::seeing::{Asker, Decided, Via};
 
 /// A command, and who gives it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -92,9 +93,12 @@ pub(super) async fn submit(State(app): State<App>, request: Request) -> Result<R
         return Err(Problem::new(StatusCode::FORBIDDEN, "role_missing", detail));
     }
     let engine = engine(&app)?;
+    let name = command.name();
     let submission = Submission { principal, command, id };
     let answer =
         elsewhere(move || engine.submit(&submission, clock::now()).map_err(|error| broken(&error))).await?;
+    let outcome = answer.refusal().map_or("done", |refusal| refusal.code.name());
+    app.seeing.metrics.submitted(name, outcome);
     Ok(match answer {
         Answer::Done(mut receipt) => {
             let effect = receipt.effect.take().map(EffectReply::from);
@@ -106,10 +110,13 @@ pub(super) async fn submit(State(app): State<App>, request: Request) -> Result<R
 
 /// `POST /v1/checks`
 pub(super) async fn check(State(app): State<App>, request: Request) -> Result<Response<Body>, Problem> {
+    let asker = Asker::of(Via::Check, &request);
     let text = text(&app, request).await?;
     let question: AccessRequest = body::parsed(&text)?;
     let evaluation = app.decision_point.reading().evaluate(&question);
-    evaluation.map(|evaluation| body::json(&evaluation)).map_err(|error| Problem::invalid(error.to_string()))
+    let evaluation = evaluation.map_err(|error| Problem::invalid(error.to_string()))?;
+    app.seeing.decided(&asker, &Decided::by(&question, &evaluation));
+    Ok(body::json(&evaluation))
 }
 
 /// The command's id as a header.
