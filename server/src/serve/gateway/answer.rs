@@ -15,8 +15,10 @@ impl Verdict {
     pub(super) fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![("x-consentry-decision", self.decision().to_owned())];
         headers.extend(self.reason.map(|reason| ("x-consentry-reason", reason.to_owned())));
-        if let Some(question) = self.question.as_ref().filter(|_| self.allowed) {
-            headers.push(("x-consentry-principal", question.principal.to_string()));
+        if self.allowed {
+            // Always: nobody shall say it in its place. Where nobody had to be known, nobody is.
+            let principal = self.question.as_ref().map(|question| question.principal.to_string());
+            headers.push(("x-consentry-principal", principal.unwrap_or_default()));
         }
         if let Some(evaluation) = &self.evaluation {
             headers.push(("x-consentry-revision", evaluation.revision.to_string()));

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
@@ -189,7 +189,7 @@ fn opened(path: &Path) -> io::Result<BufWriter<Box<dyn Write + Send>>> {
 }
 
 /// Writes lines until nobody sends any more. They are handed to the system whenever none waits.
-fn write(path: &PathBuf, mut out: BufWriter<Box<dyn Write + Send>>, waiting: &Receiver<Message>) {
+fn write(path: &Path, mut out: BufWriter<Box<dyn Write + Send>>, waiting: &Receiver<Message>) {
     let mut lost = false;
     loop {
         let message = match waiting.recv_timeout(Duration::from_millis(100)) {
