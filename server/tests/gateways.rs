@@ -316,7 +316,10 @@ fn without_an_answer_nothing_passes(kind: Kind) {
     until("nobody answers", || TcpStream::connect(("127.0.0.1", world.server.port)).is_err());
     for line in [LIVE, "GET /status"] {
         let (answer, seen) = world.ask(line, Some("olga"), &[]);
-        assert!(seen.is_empty() && ["403", "500", "502", "503"].contains(&answer.second_word()), "{answer:?}");
+        assert!(
+            seen.is_empty() && ["403", "500", "502", "503"].contains(&answer.second_word()),
+            "{answer:?}"
+        );
     }
 }
 
