@@ -9,7 +9,8 @@ use std::time::Duration as Wait;
 use arc_swap::ArcSwap;
 use serde::Serialize;
 
-use crate::decide::{Effect, Lifetimes};
+use crate::command::Submission;
+use crate::decide::{Decided, Effect, Lifetimes, decide};
 use crate::directory::{Directory, IllegalEvent, Revision};
 use crate::domain::{CommandId, Duration, TicketId, Timestamp, Uid};
 use crate::ledger::{AuditEntry, Ledger, LedgerError, Outcome, Record};
@@ -244,6 +245,18 @@ impl Engine {
         let policies = Policies::clone(&self.inner.policies.load());
         let revision = directory.revision();
         Reading::new(policies, directory, revision, now)
+    }
+
+    /// What `submission` would be refused with at `now`; `None`: it would happen. Nothing does happen: neither is it
+    /// written down, nor kept from being refused a moment later.
+    #[must_use]
+    pub fn rehearse(&self, submission: &Submission, now: Timestamp) -> Option<Refusal> {
+        let now = self.latch(now);
+        let (directory, policies) = (self.inner.published.load(), self.inner.policies.load());
+        match decide(&directory, submission, &**policies, &self.inner.lifetimes, now) {
+            Decided::Accepted { .. } => None,
+            Decided::Refused { refusal, .. } => Some(refusal),
+        }
     }
 
     /// Where a thing stands. `None`: there is no such thing. What is shown as over stays over: where time alone

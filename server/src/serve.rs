@@ -1,5 +1,6 @@
 //! `consentry serve`: a decision point for gateways and portals.
 
+mod access_requests;
 mod api;
 mod app;
 mod authzen;
@@ -32,6 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use crate::folder::FolderError;
+use access_requests::AccessRequests;
 use app::{App, Shared};
 use callers::Callers;
 use config::{Config, ConfigError};
@@ -142,7 +144,10 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     let log = config.decision_log.as_ref().map(|log| DecisionLog::open(log, &metrics)).transpose()?;
     let seeing = Arc::new(Seeing { metrics, log });
     let gateway = Arc::new(gateway);
-    let parts = Parts { watched, decision_point, gateway, callers, seeing, handshakes };
+    let ledger = config.ledger.as_ref().and_then(|ledger| ledger.folder.as_deref());
+    let access_requests = config.access_requests.as_ref().map(|config| AccessRequests::open(config, ledger));
+    let access_requests = access_requests.transpose()?.map(Arc::new);
+    let parts = Parts { watched, decision_point, gateway, callers, seeing, access_requests, handshakes };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(start, parts))
 }
@@ -190,11 +195,12 @@ struct Parts {
     gateway: Arc<Gateway>,
     callers: Callers,
     seeing: Arc<Seeing>,
+    access_requests: Option<Arc<AccessRequests>>,
     handshakes: Option<Arc<Handshakes>>,
 }
 
 async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
-    let Parts { watched, decision_point, gateway, callers, seeing, handshakes } = parts;
+    let Parts { watched, decision_point, gateway, callers, seeing, access_requests, handshakes } = parts;
     let config = &start.config;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -221,6 +227,7 @@ async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
         decision_point: decision_point.clone(),
         gateway: gateway.clone(),
         health: health.clone(),
+        access_requests,
         callers,
         seeing: seeing.clone(),
         limits: config.limits.clone(),

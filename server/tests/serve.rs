@@ -8,6 +8,8 @@ mod http;
 #[path = "serve/server.rs"]
 mod server;
 
+#[path = "serve/access_requests.rs"]
+mod access_requests;
 #[path = "serve/bad_input.rs"]
 mod bad_input;
 #[path = "serve/batches.rs"]

@@ -10,6 +10,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::app::App;
+use super::body;
 use super::callers::{Gate, admit};
 use super::config::Role;
 use super::problem::Written as Problem;
@@ -140,19 +141,7 @@ impl Api {
                 },
             },
         });
-        (self.router, sorted(document))
-    }
-}
-
-/// The same with the members of objects in the order of their names, whatever order they were made in.
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Array(items) => items.into_iter().map(sorted).collect(),
-        Value::Object(members) => {
-            let members: BTreeMap<String, Value> = members.into_iter().collect();
-            members.into_iter().map(|(name, value)| (name, sorted(value))).collect()
-        }
-        value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => value,
+        (self.router, body::sorted(document))
     }
 }
 

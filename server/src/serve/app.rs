@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::sync::{Semaphore, watch};
 
+use super::access_requests::{self, AccessRequests};
 use super::api::Api;
 use super::authzen::{self, path_of};
 use super::body;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) decision_point: Arc<DecisionPoint>,
     pub(crate) health: Arc<Health>,
     pub(crate) gateway: Arc<Gateway>,
+    /// Where access can be asked for.
+    pub(crate) access_requests: Option<Arc<AccessRequests>>,
     pub(crate) callers: Callers,
     pub(crate) seeing: Arc<Seeing>,
     pub(crate) limits: Limits,
@@ -65,6 +68,7 @@ impl std::ops::Deref for App {
 pub(crate) fn router(app: App) -> Router {
     let mut api = Api::new(&app);
     authzen::add(&mut api);
+    access_requests::add(&mut api);
     lifecycle::add(&mut api);
     health::add(&mut api);
     gateway::add(&mut api);

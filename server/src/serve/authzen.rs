@@ -14,6 +14,7 @@ use super::api::Api;
 use super::app::App;
 use super::config::Role;
 pub(crate) use metadata::path_of;
+pub(crate) use request::{Action, Entity, Whole};
 
 /// Where the API is, below the server's URL (AuthZEN 1.0 §10.1).
 pub(crate) const EVALUATION: &str = "/access/v1/evaluation";

@@ -1,5 +1,6 @@
 //! Bodies: read within their limits, as JSON that can be read in one way only.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -101,6 +102,12 @@ impl<'de> Deserialize<'de> for Unique {
     }
 }
 
+impl Unique {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 struct Members;
 
 impl<'de> Visitor<'de> for Members {
@@ -178,5 +185,17 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Value, A::Error> {
         Members.visit_map(members).map(Value::Object)
+    }
+}
+
+/// The same with the members of objects in the order of their names, whatever order they were made in.
+pub(crate) fn sorted(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        Value::Object(members) => {
+            let members: BTreeMap<String, Value> = members.into_iter().collect();
+            members.into_iter().map(|(name, value)| (name, sorted(value))).collect()
+        }
+        value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => value,
     }
 }

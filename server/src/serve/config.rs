@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use consentry::domain::Validity;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use lengths::Length;
@@ -39,9 +40,30 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) identity: Option<IdentityConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) access_requests: Option<AccessRequestsConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) decision_log: Option<DecisionLogConfig>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) callers: Vec<CallerConfig>,
+}
+
+/// How access that was denied is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AccessRequestsConfig {
+    /// The key that signs what is given to callers; without it, one that is made and kept in the ledger's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PathBuf>,
+    /// How long a denial can be used to ask.
+    pub(crate) offer: Length,
+    /// How long access is asked for where nothing is said of it.
+    pub(crate) validity: Validity,
+}
+
+impl Default for AccessRequestsConfig {
+    fn default() -> Self {
+        Self { key: None, offer: Length::from_seconds(600), validity: Validity::OneHour }
+    }
 }
 
 /// Where decisions are written down.
@@ -324,6 +346,8 @@ impl Config {
         self.policies.folder.iter_mut().for_each(seen);
         self.ledger.iter_mut().filter_map(|ledger| ledger.folder.as_mut()).for_each(seen);
         self.entities.iter_mut().for_each(|entities| seen(&mut entities.file));
+        let requests = self.access_requests.iter_mut();
+        requests.filter_map(|requests| requests.key.as_mut()).for_each(seen);
         let is_file = |log: &&mut DecisionLogConfig| log.file != Path::new("-");
         self.decision_log.iter_mut().filter(is_file).for_each(|log| seen(&mut log.file));
         self.gateway.iter_mut().for_each(|gateway| seen(&mut gateway.mapping));
@@ -351,6 +375,9 @@ impl Config {
             if !ledger.memory && ledger.folder.is_none() {
                 ledger.folder = Some(folder.join("consentry-ledger"));
             }
+        }
+        if self.entities.is_some() && self.access_requests.is_some() {
+            return wrong("`access_requests` needs a ledger: with `entities` there is nobody to ask");
         }
         if self.entities.is_some() && self.policies.folder.is_none() {
             return wrong("`entities` needs `policies.folder`: a schema, and policies for it");

@@ -22,7 +22,7 @@ pub(crate) fn add(api: &mut Api) {
 }
 
 /// The engine, where there is one.
-fn engine(app: &App) -> Result<Engine, Problem> {
+pub(crate) fn engine(app: &App) -> Result<Engine, Problem> {
     app.decision_point.engine().cloned().ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,
@@ -33,20 +33,20 @@ fn engine(app: &App) -> Result<Engine, Problem> {
 }
 
 /// The engine could not do its work.
-fn broken(error: &EngineError) -> Problem {
+pub(crate) fn broken(error: &EngineError) -> Problem {
     tracing::error!(code = error.code(), "the engine failed: {error}");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), error.to_string())
 }
 
 /// Does what may wait for a disk, where it holds up nobody else.
-async fn elsewhere<T: Send + 'static>(
+pub(crate) async fn elsewhere<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Problem::internal("this failed"))?
 }
 
 /// The body of a request, if it is JSON and says so.
-async fn text(app: &App, request: Request<Body>) -> Result<axum::body::Bytes, Problem> {
+pub(crate) async fn text(app: &App, request: Request<Body>) -> Result<axum::body::Bytes, Problem> {
     let (head, content) = request.into_parts();
     if !body::is_json(&head.headers) {
         let detail = "the content type must be application/json";

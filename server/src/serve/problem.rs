@@ -6,9 +6,14 @@ use axum::http::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+/// Problems that no standard names.
+const OURS: &str = "urn:consentry:problem:";
+
 /// Why a request was not answered. A denial is an answer, and no problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
+    /// What stands before the code in the problem's type.
+    pub(crate) namespace: &'static str,
     pub(crate) status: StatusCode,
     /// A stable code for programs.
     pub(crate) code: &'static str,
@@ -20,7 +25,7 @@ pub(crate) struct Problem {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
 pub(crate) struct Written<'a> {
-    /// `urn:consentry:problem:` and the code.
+    /// `urn:consentry:problem:`, or what a standard has in its place, and the code.
     r#type: String,
     title: &'static str,
     status: u16,
@@ -32,7 +37,7 @@ pub(crate) struct Written<'a> {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into() }
+        Self { namespace: OURS, status, code, detail: detail.into() }
     }
 
     /// The request makes no sense.
@@ -55,7 +60,7 @@ impl Problem {
     /// As it is written.
     pub(crate) fn written(&self) -> Written<'_> {
         Written {
-            r#type: format!("urn:consentry:problem:{}", self.code),
+            r#type: format!("{}{}", self.namespace, self.code),
             title: self.status.canonical_reason().unwrap_or("Problem"),
             status: self.status.as_u16(),
             code: self.code,

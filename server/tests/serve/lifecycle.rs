@@ -13,19 +13,19 @@ fn server() -> Server {
     Server::start(&["--set", "ledger.memory=true", "--set", "ledger.sweep=50ms", "--listen", "127.0.0.1:0"])
 }
 
-fn submit(server: &Server, who: &str, command: Value) -> (u16, Value) {
+pub(crate) fn submit(server: &Server, who: &str, command: Value) -> (u16, Value) {
     server.post("/v1/commands", &json!({ "as": who, "do": command }))
 }
 
-fn done(server: &Server, who: &str, command: Value) -> Value {
+pub(crate) fn done(server: &Server, who: &str, command: Value) -> Value {
     let (status, answer) = submit(server, who, command);
     assert_eq!((status, &answer["ok"]), (200, &json!(true)), "{answer}");
     answer
 }
 
-const ROOT: &str = r#"Operator::"root""#;
-const ADA: &str = r#"Installer::"ada""#;
-const OLGA: &str = r#"EndUser::"olga""#;
+pub(crate) const ROOT: &str = r#"Operator::"root""#;
+pub(crate) const ADA: &str = r#"Installer::"ada""#;
+pub(crate) const OLGA: &str = r#"EndUser::"olga""#;
 
 /// `acme` with its admin `ada`, the villa with two cameras, and `olga` who is invited to own it.
 fn invited(server: &Server) {
@@ -49,7 +49,7 @@ fn invited(server: &Server) {
     done(server, ADA, json!({ "inviteOwner": invite }));
 }
 
-fn owned(server: &Server) {
+pub(crate) fn owned(server: &Server) {
     invited(server);
     done(server, OLGA, json!({ "acceptInvite": { "invite": "inv" } }));
 }

@@ -5,6 +5,7 @@ use consentry::{Revision, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::serve::access_requests::Said;
 use crate::serve::problem::Problem;
 
 /// One decision.
@@ -21,7 +22,7 @@ pub(super) struct Decision {
 enum Context {
     Evaluated {
         #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<DenyReason>,
+        reason: Option<&'static str>,
         determining_policies: Vec<String>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         errors: Vec<String>,
@@ -29,6 +30,9 @@ enum Context {
         valid_until: Option<Timestamp>,
         revision: Revision,
         policy_version: String,
+        /// What is said about asking for access, and about an approval that was shown (ARAP).
+        #[serde(flatten)]
+        said: Option<Box<Said>>,
     },
     /// It was no question: denied (AuthZEN 1.0 §6.3.1).
     Failed { error: Failed },
@@ -42,12 +46,13 @@ struct Failed {
     message: String,
 }
 
-impl From<Evaluation> for Decision {
-    fn from(evaluation: Evaluation) -> Self {
-        let decision = evaluation.is_allowed();
-        let Evaluation {
-            determining_policies, errors, valid_until, revision, reason, policy_version, ..
-        } = evaluation;
+impl Decision {
+    /// What an evaluation says, and what there is to say beside it.
+    pub(super) fn new(decision: bool, evaluation: Evaluation, said: Option<Box<Said>>) -> Self {
+        let reason = if decision { None } else { reason(&evaluation, said.as_deref()) };
+        let Evaluation { determining_policies, errors, valid_until, revision, policy_version, .. } =
+            evaluation;
+        let valid_until = valid_until.filter(|_| decision);
         let context = Context::Evaluated {
             reason,
             determining_policies,
@@ -55,14 +60,20 @@ impl From<Evaluation> for Decision {
             valid_until,
             revision,
             policy_version,
+            said,
         };
         Self { decision, context }
     }
 }
 
+/// The code of a denial.
+pub(super) fn reason(evaluation: &Evaluation, said: Option<&Said>) -> Option<&'static str> {
+    said.and_then(|said| said.because).or_else(|| evaluation.reason.map(DenyReason::name))
+}
+
 impl From<Problem> for Decision {
     fn from(problem: Problem) -> Self {
-        let Problem { status, code, detail } = problem;
+        let Problem { status, code, detail, .. } = problem;
         let error = Failed { status: status.as_u16(), code, message: detail };
         Self { decision: false, context: Context::Failed { error } }
     }

@@ -28,8 +28,18 @@ pub(super) fn answered(
     parts: &Parts<'_>,
     defaults: &Parts<'_>,
 ) -> Result<Decision, Problem> {
-    let question = parts.question(defaults, reading.policies())?;
+    let whole = parts.whole(defaults)?;
+    let question = whole.question(reading.policies())?;
     let evaluation = reading.evaluate(&question).map_err(no_question)?;
-    app.seeing.decided(asker, &Decided::by(&question, &evaluation));
-    Ok(Decision::from(evaluation))
+    let said = app
+        .access_requests
+        .as_ref()
+        .map(|requests| requests.said(app, reading, &whole, &question, &evaluation));
+    let said = said.unwrap_or_default();
+    let allowed = evaluation.is_allowed() && !said.denies;
+    app.seeing.decided(
+        asker,
+        &Decided { allowed, reason: said.reason(&evaluation), ..Decided::by(&question, &evaluation) },
+    );
+    Ok(Decision::new(allowed, evaluation, said))
 }

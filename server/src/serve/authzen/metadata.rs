@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{EVALUATION, EVALUATIONS, SEARCH_ACTION, SEARCH_RESOURCE, SEARCH_SUBJECT, WELL_KNOWN};
+use crate::serve::access_requests::{CAPABILITY, JWKS, REQUESTS};
 use crate::serve::app::App;
 use crate::serve::body;
 use crate::serve::problem::Problem;
@@ -20,6 +21,12 @@ pub(super) struct Metadata<'a> {
     search_subject_endpoint: String,
     search_resource_endpoint: String,
     search_action_endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_request_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jwks_uri: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities: Option<[&'static str; 1]>,
 }
 
 /// `GET /.well-known/authzen-configuration`, and below it the path of the server's URL, if it has one.
@@ -29,6 +36,7 @@ pub(super) async fn metadata(State(app): State<App>, uri: Uri) -> Result<Respons
         let detail = format!("this is {url}: its configuration is at {WELL_KNOWN}{}", path_of(url));
         return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail));
     }
+    let asks = app.access_requests.is_some();
     let at = |path: &str| format!("{url}{path}");
     let mut response = body::json(&Metadata {
         policy_decision_point: url,
@@ -37,6 +45,9 @@ pub(super) async fn metadata(State(app): State<App>, uri: Uri) -> Result<Respons
         search_subject_endpoint: at(SEARCH_SUBJECT),
         search_resource_endpoint: at(SEARCH_RESOURCE),
         search_action_endpoint: at(SEARCH_ACTION),
+        access_request_endpoint: asks.then(|| at(REQUESTS)),
+        jwks_uri: asks.then(|| at(JWKS)),
+        capabilities: asks.then_some([CAPABILITY]),
     });
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=300"));
     Ok(response)

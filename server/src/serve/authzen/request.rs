@@ -16,13 +16,13 @@ use crate::serve::problem::Problem;
 /// A subject or resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Entity")]
-pub(super) struct Entity<'a> {
+pub(crate) struct Entity<'a> {
     #[serde(borrow)]
-    pub(super) r#type: Cow<'a, str>,
+    pub(crate) r#type: Cow<'a, str>,
     #[serde(borrow)]
-    pub(super) id: Cow<'a, str>,
-    #[serde(default, deserialize_with = "or_null")]
-    pub(super) properties: Unique,
+    pub(crate) id: Cow<'a, str>,
+    #[serde(default, deserialize_with = "or_null", skip_serializing_if = "Unique::is_empty")]
+    pub(crate) properties: Unique,
 }
 
 /// A subject or resource that is sought: its id is ignored.
@@ -36,11 +36,11 @@ pub(super) struct Kind<'a> {
 
 /// An action.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(super) struct Action<'a> {
+pub(crate) struct Action<'a> {
     #[serde(borrow)]
-    pub(super) name: Cow<'a, str>,
-    #[serde(default, deserialize_with = "or_null")]
-    pub(super) properties: Unique,
+    pub(crate) name: Cow<'a, str>,
+    #[serde(default, deserialize_with = "or_null", skip_serializing_if = "Unique::is_empty")]
+    pub(crate) properties: Unique,
 }
 
 /// A question.
@@ -105,21 +105,39 @@ pub(super) fn required<T>(member: Option<T>, name: &str) -> Result<T, Problem> {
 }
 
 impl Entity<'_> {
-    pub(super) fn uid(&self) -> Uid {
+    pub(crate) fn uid(&self) -> Uid {
         Uid::new(&self.r#type, &self.id)
     }
 }
 
+/// A question with all of its parts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Whole<'p> {
+    pub(crate) subject: &'p Entity<'p>,
+    pub(crate) action: &'p Action<'p>,
+    pub(crate) resource: &'p Entity<'p>,
+    pub(crate) context: Option<&'p Unique>,
+}
+
 impl<'a> Parts<'a> {
     /// The question, with what is missing taken from `defaults`: each part whole or not at all.
-    pub(super) fn question(&self, defaults: &Self, policies: &Policies) -> Result<AccessRequest, Problem> {
-        let subject = required(self.subject.as_ref().or(defaults.subject.as_ref()), "subject")?;
-        let action = required(self.action.as_ref().or(defaults.action.as_ref()), "action")?;
-        let resource = required(self.resource.as_ref().or(defaults.resource.as_ref()), "resource")?;
-        let context = self.context.as_ref().or(defaults.context.as_ref());
+    pub(super) fn whole<'p>(&'p self, defaults: &'p Self) -> Result<Whole<'p>, Problem> {
+        Ok(Whole {
+            subject: required(self.subject.as_ref().or(defaults.subject.as_ref()), "subject")?,
+            action: required(self.action.as_ref().or(defaults.action.as_ref()), "action")?,
+            resource: required(self.resource.as_ref().or(defaults.resource.as_ref()), "resource")?,
+            context: self.context.as_ref().or(defaults.context.as_ref()),
+        })
+    }
+}
+
+impl Whole<'_> {
+    /// The question as the policies are asked it.
+    pub(super) fn question(&self, policies: &Policies) -> Result<AccessRequest, Problem> {
+        let Self { subject, action, resource, context } = self;
         let says_more = [&subject.properties, &action.properties, &resource.properties]
             .into_iter()
-            .chain(context)
+            .chain(*context)
             .any(|said| !said.0.is_empty());
         if !says_more {
             return Ok(AccessRequest::new(subject.uid(), &action.name, resource.uid()));
