@@ -5,7 +5,7 @@ use axum::extract::{Request, State};
 use axum::http::Response;
 use consentry::policy::Reading;
 
-use super::answer::Decision;
+use super::answer::{Decision, reason};
 use super::request::{self, Parts, no_question};
 use crate::serve::app::App;
 use crate::serve::body;
@@ -31,15 +31,11 @@ pub(super) fn answered(
     let whole = parts.whole(defaults)?;
     let question = whole.question(reading.policies())?;
     let evaluation = reading.evaluate(&question).map_err(no_question)?;
-    let said = app
-        .access_requests
-        .as_ref()
-        .map(|requests| requests.said(app, reading, &whole, &question, &evaluation));
-    let said = said.unwrap_or_default();
-    let allowed = evaluation.is_allowed() && !said.denies;
-    app.seeing.decided(
-        asker,
-        &Decided { allowed, reason: said.reason(&evaluation), ..Decided::by(&question, &evaluation) },
-    );
+    let requests = app.access_requests.as_ref();
+    let said = requests.map(|requests| Box::new(requests.said(app, reading, &whole, &question, &evaluation)));
+    let allowed = evaluation.is_allowed() && !said.as_ref().is_some_and(|said| said.denies);
+    let because = if allowed { None } else { reason(&evaluation, said.as_deref()) };
+    let decided = Decided { allowed, reason: because, ..Decided::by(&question, &evaluation) };
+    app.seeing.decided(asker, &decided);
     Ok(Decision::new(allowed, evaluation, said))
 }

@@ -64,7 +64,7 @@ pub(super) struct Answers {
 #[expect(dead_code, reason = "each is answered by itself")]
 pub(super) enum OneOrAll {
     All(Answers),
-    One(Decision),
+    One(Box<Decision>),
 }
 
 /// More than so many are answered where they hold up nobody else.
