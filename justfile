@@ -36,6 +36,14 @@ update-envoy:
 envoy-cpu:
     python3 wasm-host/tests/gateways/envoy-cpu
 
+# The server over HTTP, with whatever its OpenAPI document allows, and what it does not (needs schemathesis)
+fuzz-http examples="100":
+    cargo build && bash tests/gateways/fuzz-http target/debug/consentry {{examples}}
+
+# Write docs/openapi.json again from the server
+update-openapi:
+    UPDATE_GOLDEN=1 cargo test -p consentry-server --test serve openapi
+
 # Style
 lint:
     cargo clippy --workspace --all-targets -- -D warnings

@@ -44,7 +44,7 @@ texts! {
         "A grant: chosen by an owner, or <invite or application>/<permission>/<device>.";
     CommandId, concat!("^(engine/)?", chosen!(), "$"),
         "A command: chosen by the caller, or made by the engine as engine/<number>.";
-    Uid, concat!("^[A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*::\"", chosen!(), "(/", chosen!(), "){0,2}\"$"),
+    Uid, concat!("^([A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*::\"", chosen!(), "\"|Grant::\"", chosen!(), "(/", chosen!(), "){1,2}\")$"),
         "An entity in Cedar's form: Device::\"cam-7\".";
     Principal, concat!("^(Operator|Installer|EndUser)::\"", chosen!(), "\"$"),
         "Who acts: Installer::\"ivan\", EndUser::\"olga\", Operator::\"root\".";

@@ -27,6 +27,7 @@ pub struct AccessRequest {
     pub context: Map<String, Value>,
     /// The answer must know at least this revision; it is `stale` otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(max = 18_446_744_073_709_551_615_u64)))]
     pub at_least: Option<Revision>,
     /// What the asker knows of principal and resource beside their ids; see [`Policies::question_with`].
     #[serde(skip)]

@@ -75,6 +75,15 @@ impl Api {
         self.route("post", path, name, summary)
     }
 
+    pub(crate) fn delete(
+        &mut self,
+        path: &'static str,
+        name: &'static str,
+        summary: &'static str,
+    ) -> Route<'_> {
+        self.route("delete", path, name, summary)
+    }
+
     fn route(
         &mut self,
         method: &'static str,
@@ -213,11 +222,11 @@ impl Route<'_> {
     }
 
     /// A header that may be sent.
-    pub(crate) fn header(mut self, name: &'static str, what: &'static str) -> Self {
-        let schema = json!({ "type": "string" });
+    pub(crate) fn header<T: JsonSchema>(mut self, name: &'static str, what: &'static str) -> Self {
+        let schema = T::json_schema(&mut self.api.asked).to_value();
         self.endpoint
             .parameters
-            .push(json!({ "name": name, "in": "header", "description": what, "schema": schema }));
+            .push(json!({ "name": name, "in": "header", "description": what, QUESTION: schema }));
         self
     }
 

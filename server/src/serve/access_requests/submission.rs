@@ -78,7 +78,7 @@ struct Group {
 pub(super) fn add(api: &mut Api) {
     api.post(REQUESTS, "requestAccess", "ARAP: ask for access that was denied")
         .role(Role::Lifecycle)
-        .header("Idempotency-Key", "The same key with the same body is the same request.")
+        .header::<String>("Idempotency-Key", "The same key with the same body is the same request.")
         .body::<Asked<'_>>()
         .answer::<Answer>(202, "The task: the owner was asked")
         .problems(&[404, 409, 410, 415, 503])

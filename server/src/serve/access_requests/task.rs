@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
 use axum::http::{Response, StatusCode};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use consentry::command::{Command, Submission};
 use consentry::directory::Directory;
 use consentry::domain::{ApplicationId, GrantId, Principal, Timestamp};
@@ -20,7 +20,7 @@ use super::approval::Outcome;
 use super::binding::Bound;
 use super::{AccessRequests, REQUESTS, enabled, profile_problem};
 use crate::clock;
-use crate::serve::api::Api;
+use crate::serve::api::{Api, Route};
 use crate::serve::app::App;
 use crate::serve::authzen::{Action, Entity};
 use crate::serve::body::{self, Unique};
@@ -254,17 +254,13 @@ pub(super) fn add(api: &mut Api) {
         .answer::<Answer>(200, "The task")
         .problems(&[503])
         .by(get(status));
-    let cancelling = post(cancel).delete(cancel);
-    api.post(
-        "/access/v1/requests/{id}/cancel",
-        "cancelAccessRequest",
-        "ARAP: take a request for access back",
-    )
-    .role(Role::Lifecycle)
-    .with_id::<String>()
-    .answer::<Answer>(200, "The task, cancelled")
-    .problems(&[409, 503])
-    .by(cancelling);
+    let cancelled = |route: Route<'_>, handler| {
+        let route = route.role(Role::Lifecycle).with_id::<String>();
+        route.answer::<Answer>(200, "The task, cancelled").problems(&[409, 503]).by(handler);
+    };
+    let (path, summary) = ("/access/v1/requests/{id}/cancel", "ARAP: take a request for access back");
+    cancelled(api.post(path, "cancelAccessRequest", summary), post(cancel));
+    cancelled(api.delete(path, "deleteAccessRequest", summary), delete(cancel));
 }
 
 fn known(text: &str) -> Result<TaskId, Problem> {

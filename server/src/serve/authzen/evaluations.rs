@@ -26,9 +26,9 @@ pub(super) struct Batch<'a> {
     resource: Option<request::Entity<'a>>,
     #[serde(default, deserialize_with = "or_null")]
     context: Option<Unique>,
-    /// Each is read by itself: what is wrong with one does not keep the others from being answered.
+    /// Questions, each with the parts that are not those above. Each is read by itself: what is wrong with one does not keep the others from being answered.
     #[serde(borrow, default, deserialize_with = "or_null")]
-    #[schemars(with = "Vec<Parts<'_>>")]
+    #[schemars(with = "Option<Vec<serde_json::Value>>")]
     evaluations: Vec<&'a RawValue>,
     #[schemars(with = "Option<Options>")]
     options: Option<Object<Options>>,

@@ -22,6 +22,7 @@ pub(crate) struct Entity<'a> {
     #[serde(borrow)]
     pub(crate) id: Cow<'a, str>,
     #[serde(default, deserialize_with = "or_null", skip_serializing_if = "Unique::is_empty")]
+    #[schemars(with = "Option<Unique>")]
     pub(crate) properties: Unique,
 }
 
@@ -31,6 +32,7 @@ pub(super) struct Kind<'a> {
     #[serde(borrow)]
     pub(super) r#type: Cow<'a, str>,
     #[serde(default, deserialize_with = "or_null")]
+    #[schemars(with = "Option<Unique>")]
     pub(super) properties: Unique,
 }
 
@@ -40,6 +42,7 @@ pub(crate) struct Action<'a> {
     #[serde(borrow)]
     pub(crate) name: Cow<'a, str>,
     #[serde(default, deserialize_with = "or_null", skip_serializing_if = "Unique::is_empty")]
+    #[schemars(with = "Option<Unique>")]
     pub(crate) properties: Unique,
 }
 
@@ -51,8 +54,7 @@ pub(super) struct Question {
     subject: Entity<'static>,
     action: Action<'static>,
     resource: Entity<'static>,
-    #[schemars(default)]
-    context: Unique,
+    context: Option<Unique>,
 }
 
 /// A question whose parts may be missing: those of a batch are taken from its defaults.
@@ -72,8 +74,8 @@ pub(super) struct Parts<'a> {
 macro_rules! named {
     ($($reader:ident: $of:ty, $name:literal;)*) => {$(
         pub(super) fn $reader<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<$of, D::Error> {
-            Object::deserialize(deserializer)
-                .map(|Object(object)| Some(object))
+            Option::<Object<_>>::deserialize(deserializer)
+                .map(|object| object.map(|Object(object)| object))
                 .map_err(|error| D::Error::custom(format_args!(concat!("`", $name, "`: {}"), error)))
         }
     )*};

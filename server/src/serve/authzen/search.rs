@@ -21,12 +21,16 @@ mod page;
 #[schemars(rename = "SubjectSearch", extend("required" = ["subject", "action", "resource"]))]
 pub(super) struct SubjectSearch<'a> {
     #[serde(borrow, default, deserialize_with = "request::sought_subject")]
+    #[schemars(with = "Kind<'_>")]
     subject: Option<Kind<'a>>,
     #[serde(borrow, default, deserialize_with = "request::action")]
+    #[schemars(with = "Action<'_>")]
     action: Option<Action<'a>>,
     #[serde(borrow, default, deserialize_with = "request::resource")]
+    #[schemars(with = "Entity<'_>")]
     resource: Option<Entity<'a>>,
     #[serde(default, deserialize_with = "or_null")]
+    #[schemars(with = "Option<Unique>")]
     context: Unique,
     #[schemars(with = "Option<Page>")]
     page: Option<Object<Page>>,
@@ -36,12 +40,16 @@ pub(super) struct SubjectSearch<'a> {
 #[schemars(rename = "ResourceSearch", extend("required" = ["subject", "action", "resource"]))]
 pub(super) struct ResourceSearch<'a> {
     #[serde(borrow, default, deserialize_with = "request::subject")]
+    #[schemars(with = "Entity<'_>")]
     subject: Option<Entity<'a>>,
     #[serde(borrow, default, deserialize_with = "request::action")]
+    #[schemars(with = "Action<'_>")]
     action: Option<Action<'a>>,
     #[serde(borrow, default, deserialize_with = "request::sought_resource")]
+    #[schemars(with = "Kind<'_>")]
     resource: Option<Kind<'a>>,
     #[serde(default, deserialize_with = "or_null")]
+    #[schemars(with = "Option<Unique>")]
     context: Unique,
     #[schemars(with = "Option<Page>")]
     page: Option<Object<Page>>,
@@ -51,10 +59,13 @@ pub(super) struct ResourceSearch<'a> {
 #[schemars(rename = "ActionSearch", extend("required" = ["subject", "resource"]))]
 pub(super) struct ActionSearch<'a> {
     #[serde(borrow, default, deserialize_with = "request::subject")]
+    #[schemars(with = "Entity<'_>")]
     subject: Option<Entity<'a>>,
     #[serde(borrow, default, deserialize_with = "request::resource")]
+    #[schemars(with = "Entity<'_>")]
     resource: Option<Entity<'a>>,
     #[serde(default, deserialize_with = "or_null")]
+    #[schemars(with = "Option<Unique>")]
     context: Unique,
     #[schemars(with = "Option<Page>")]
     page: Option<Object<Page>>,

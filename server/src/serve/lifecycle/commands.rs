@@ -54,7 +54,7 @@ struct Done {
 pub(super) fn add(api: &mut Api) {
     api.post("/v1/commands", "submit", "Give a command")
         .role(Role::Lifecycle)
-        .header("Idempotency-Key", "The command's id, in place of `id`.")
+        .header::<CommandId>("Idempotency-Key", "The command's id, in place of `id`.")
         .body::<Given>()
         .answer::<Done>(200, "It happened, and is durable")
         .answer_as::<Refused<'_>>(

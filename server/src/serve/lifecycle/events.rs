@@ -29,6 +29,7 @@ use crate::serve::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub(super) struct From {
     /// The revision of the first record: 1 for all that ever happened. Without it: what happens from now on.
+    #[schemars(range(max = 18_446_744_073_709_551_615_u64))]
     from: Option<Revision>,
 }
 
@@ -41,7 +42,7 @@ pub(super) fn add(api: &mut Api) {
     )
     .role(Role::Lifecycle)
     .query::<From>()
-    .header("Last-Event-ID", "The revision of the last record that came: go on after it.")
+    .header::<Revision>("Last-Event-ID", "The revision of the last record that came: go on after it.")
     .answer_as::<String>(
         200,
         "text/event-stream",

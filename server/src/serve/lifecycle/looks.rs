@@ -33,7 +33,8 @@ struct PageQuery {
     /// The id after which the page begins: `next` of the page before.
     after: Option<String>,
     /// How much is on it at most.
-    limit: Option<usize>,
+    #[schemars(range(max = 4_294_967_295_u32))]
+    limit: Option<u32>,
 }
 
 /// Which part of the audit trail.
@@ -41,9 +42,11 @@ struct PageQuery {
 #[serde(deny_unknown_fields)]
 struct AuditQuery {
     /// The number after which it begins.
+    #[schemars(range(max = 18_446_744_073_709_551_615_u64))]
     after: Option<u64>,
     /// How many lines at most.
-    limit: Option<usize>,
+    #[schemars(range(max = 4_294_967_295_u32))]
+    limit: Option<u32>,
 }
 
 /// Lines of the audit trail.
@@ -54,6 +57,11 @@ struct Audit {
 
 /// What a page holds where nobody says how much.
 const LIMIT: usize = 100;
+
+/// How much was asked for.
+fn page_of(limit: Option<u32>) -> usize {
+    limit.map_or(LIMIT, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
 
 /// Adds the routes.
 pub(super) fn add(api: &mut Api) {
@@ -160,7 +168,7 @@ async fn grant(State(app): State<App>, Path(id): Path<String>) -> Answered {
 
 async fn audit(State(app): State<App>, RawQuery(query): RawQuery) -> Answered {
     let AuditQuery { after, limit } = read(&pairs(query.as_deref().unwrap_or_default())?)?;
-    let (engine, limit) = (engine(&app)?, limit.unwrap_or(LIMIT).min(app.limits.search_page));
+    let (engine, limit) = (engine(&app)?, page_of(limit).min(app.limits.search_page));
     elsewhere(move || {
         let items = engine.audit(after.unwrap_or_default(), limit).map_err(|error| broken(&error))?;
         Ok(body::json(&Audit { items }))
@@ -197,7 +205,7 @@ async fn page<F: DeserializeOwned + Send + 'static, T: Serialize + PartialEq>(
         pairs.into_iter().partition(|(name, _)| ["after", "limit"].contains(&name.as_str()));
     let PageQuery { after, limit } = read(&of_page)?;
     let filter: F = read(&of_filter)?;
-    let turn = Turn { after, most: limit.unwrap_or(LIMIT).clamp(1, app.limits.search_page) };
+    let turn = Turn { after, most: page_of(limit).clamp(1, app.limits.search_page) };
     elsewhere(move || {
         let seen = engine.look(|directory, now| list(directory, &filter, &turn, now), clock::now());
         seen.map(|page| body::json(&page)).map_err(|error| broken(&error))

@@ -13,7 +13,8 @@ use crate::serve::problem::Problem;
 #[schemars(rename = "SearchPage")]
 pub(super) struct Page {
     token: Option<String>,
-    limit: Option<usize>,
+    #[schemars(range(max = 4_294_967_295_u32))]
+    limit: Option<u32>,
 }
 
 /// Which part was given.
@@ -60,7 +61,9 @@ impl Token {
 impl Page {
     /// The span of the search for this page.
     pub(super) fn span(page: Option<&Self>, asked: &Token, limits: &Limits) -> Result<Span, Problem> {
-        let limit = page.and_then(|page| page.limit).map(|limit| limit.min(limits.search_page));
+        let limit = page
+            .and_then(|page| page.limit)
+            .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX).min(limits.search_page));
         let token = page.and_then(|page| page.token.as_deref()).filter(|token| !token.is_empty());
         let (after, before) = match token {
             None => (None, None),
