@@ -13,6 +13,7 @@ mod gateway;
 mod health;
 mod lifecycle;
 mod listen;
+mod plugins;
 mod problem;
 mod reload;
 mod seeing;
@@ -41,6 +42,7 @@ use decision_point::DecisionPoint;
 use gateway::Gateway;
 use health::Health;
 use listen::Protocol;
+use plugins::Plugins;
 use reload::{Reloaded, Watched};
 use seeing::{DecisionLog, Metrics, Seeing};
 use tls::Handshakes;
@@ -123,7 +125,7 @@ pub(crate) struct Start {
 /// When it cannot start.
 pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     let config = &start.config;
-    say_config(config, start.json)?;
+    say_config(&config.shown(), start.json)?;
     let callers = Callers::new(&config.callers)?;
     let listen = &config.listen;
     let addresses = [listen.http, listen.https, listen.grpc, listen.grpcs];
@@ -147,7 +149,10 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     let ledger = config.ledger.as_ref().and_then(|ledger| ledger.folder.as_deref());
     let access_requests = config.access_requests.as_ref().map(|config| AccessRequests::open(config, ledger));
     let access_requests = access_requests.transpose()?.map(Arc::new);
-    let parts = Parts { watched, decision_point, gateway, callers, seeing, access_requests, handshakes };
+    let plugins = (!config.plugins.is_empty()).then(|| Plugins::open(&config.plugins, &decision_point));
+    let plugins = plugins.transpose()?.map(Arc::new);
+    let parts =
+        Parts { watched, decision_point, gateway, callers, seeing, access_requests, plugins, handshakes };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(start, parts))
 }
@@ -196,11 +201,13 @@ struct Parts {
     callers: Callers,
     seeing: Arc<Seeing>,
     access_requests: Option<Arc<AccessRequests>>,
+    plugins: Option<Arc<Plugins>>,
     handshakes: Option<Arc<Handshakes>>,
 }
 
 async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
-    let Parts { watched, decision_point, gateway, callers, seeing, access_requests, handshakes } = parts;
+    let Parts { watched, decision_point, gateway, callers, seeing, access_requests, plugins, handshakes } =
+        parts;
     let config = &start.config;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -228,6 +235,7 @@ async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
         gateway: gateway.clone(),
         health: health.clone(),
         access_requests,
+        plugins: plugins.clone(),
         callers,
         seeing: seeing.clone(),
         limits: config.limits.clone(),
@@ -253,7 +261,8 @@ async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
     let sweeping =
         decision_point.engine().cloned().map(|engine| tokio::spawn(upkeep::look_after(engine, sweep)));
     let poll = config.policies.poll.of_clock();
-    let reloaded = Reloaded { decision_point, gateway, handshakes, health: health.clone(), seeing };
+    let plugins = plugins.map(|plugins| (plugins, config.plugins.clone()));
+    let reloaded = Reloaded { decision_point, gateway, handshakes, plugins, health: health.clone(), seeing };
     let reloading = tokio::spawn(reload::watch(watched, reloaded, poll, hang_up));
     tokio::select! {
         _ = terminate.recv() => {}

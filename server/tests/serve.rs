@@ -26,6 +26,8 @@ mod lifecycle;
 mod openapi;
 #[path = "serve/pages.rs"]
 mod pages;
+#[path = "serve/plugins.rs"]
+mod plugins;
 #[path = "serve/process.rs"]
 mod process;
 #[path = "serve/seeing.rs"]

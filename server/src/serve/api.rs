@@ -13,6 +13,7 @@ use super::app::App;
 use super::body;
 use super::callers::{Gate, admit};
 use super::config::Role;
+use super::plugins;
 use super::problem::Written as Problem;
 
 /// What is said about one route.
@@ -22,6 +23,8 @@ pub(crate) struct Endpoint {
     name: &'static str,
     summary: &'static str,
     role: Option<Role>,
+    /// Whether plugins see its requests first.
+    plugins: bool,
     parameters: Vec<Value>,
     body: Option<Value>,
     answers: BTreeMap<u16, Value>,
@@ -97,6 +100,7 @@ impl Api {
             name,
             summary,
             role: None,
+            plugins: false,
             parameters: Vec::new(),
             body: None,
             answers: BTreeMap::new(),
@@ -192,6 +196,13 @@ impl Route<'_> {
         self
     }
 
+    /// Plugins see its requests first.
+    pub(crate) fn through_plugins(mut self) -> Self {
+        self.endpoint.plugins = true;
+        self.endpoint.problems.push(503);
+        self
+    }
+
     /// What stands in the path.
     pub(crate) fn with_id<T: JsonSchema>(mut self) -> Self {
         let schema = self.api.asked.subschema_for::<T>();
@@ -270,6 +281,11 @@ impl Route<'_> {
     /// Serves it.
     pub(crate) fn by(self, handler: MethodRouter<App>) {
         let Self { api, endpoint } = self;
+        let handler = if endpoint.plugins {
+            handler.route_layer(from_fn_with_state(api.app.clone(), plugins::through))
+        } else {
+            handler
+        };
         let handler = match endpoint.role {
             Some(role) => handler.route_layer(from_fn_with_state(api.gate(role, false), admit)),
             None => handler,

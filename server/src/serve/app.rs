@@ -17,6 +17,7 @@ use super::decision_point::DecisionPoint;
 use super::gateway::{self, Gateway};
 use super::health::{self, Health};
 use super::lifecycle;
+use super::plugins::Plugins;
 use super::problem::Problem;
 use super::seeing::{self, Seeing};
 
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) gateway: Arc<Gateway>,
     /// Where access can be asked for.
     pub(crate) access_requests: Option<Arc<AccessRequests>>,
+    /// What requests go through first.
+    pub(crate) plugins: Option<Arc<Plugins>>,
     pub(crate) callers: Callers,
     pub(crate) seeing: Arc<Seeing>,
     pub(crate) limits: Limits,

@@ -28,26 +28,31 @@ const WELL_KNOWN: &str = "/.well-known/authzen-configuration";
 pub(crate) fn add(api: &mut Api) {
     api.post(EVALUATION, "evaluation", "AuthZEN: ask whether a subject may do something")
         .role(Role::Evaluate)
+        .through_plugins()
         .body::<request::Question>()
         .answer::<answer::Decision>(200, "A decision")
         .by(post(evaluation::evaluate));
     api.post(EVALUATIONS, "evaluations", "AuthZEN: ask several questions at once")
         .role(Role::Evaluate)
+        .through_plugins()
         .body::<evaluations::Batch<'_>>()
         .answer::<evaluations::OneOrAll>(200, "A decision for each; or one, where one question was asked")
         .by(post(evaluations::evaluate));
     api.post(SEARCH_SUBJECT, "searchSubject", "AuthZEN: find who may do something")
         .role(Role::Evaluate)
+        .through_plugins()
         .body::<search::SubjectSearch<'_>>()
         .answer::<search::Results<search::FoundEntity<'_>>>(200, "A page of them")
         .by(post(search::subjects));
     api.post(SEARCH_RESOURCE, "searchResource", "AuthZEN: find on what a subject may do something")
         .role(Role::Evaluate)
+        .through_plugins()
         .body::<search::ResourceSearch<'_>>()
         .answer::<search::Results<search::FoundEntity<'_>>>(200, "A page of them")
         .by(post(search::resources));
     api.post(SEARCH_ACTION, "searchAction", "AuthZEN: find what a subject may do to a resource")
         .role(Role::Evaluate)
+        .through_plugins()
         .body::<search::ActionSearch<'_>>()
         .answer::<search::Results<search::FoundAction>>(200, "A page of them")
         .by(post(search::actions));

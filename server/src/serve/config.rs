@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use consentry::domain::Validity;
 use serde::{Deserialize, Serialize};
 
+use super::plugins;
 pub(crate) use lengths::Length;
 pub(crate) use merge::{Override, merged};
 
@@ -45,6 +46,21 @@ pub(crate) struct Config {
     pub(crate) decision_log: Option<DecisionLogConfig>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) callers: Vec<CallerConfig>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) plugins: Vec<PluginConfig>,
+}
+
+/// A plugin in front of what is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PluginConfig {
+    /// What it is called in logs.
+    pub(crate) name: String,
+    /// The plugin: a module or component.
+    pub(crate) file: PathBuf,
+    /// What it may do and cost, and what it reads as its configuration: see docs/plugins.md.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    pub(crate) settings: toml::Table,
 }
 
 /// How access that was denied is asked for.
@@ -340,6 +356,19 @@ impl Default for Limits {
 }
 
 impl Config {
+    /// As it may be shown: without what plugins alone shall read.
+    pub(crate) fn shown(&self) -> Self {
+        let mut shown = self.clone();
+        for plugin in &mut shown.plugins {
+            for name in ["configuration", "vm_configuration"] {
+                if let Some(value) = plugin.settings.get_mut(name) {
+                    *value = toml::Value::String("[redacted]".to_owned());
+                }
+            }
+        }
+        shown
+    }
+
     /// Paths that are not absolute are seen from `folder`.
     pub(crate) fn seen_from(&mut self, folder: &Path) {
         let seen = |path: &mut PathBuf| *path = folder.join(&path);
@@ -355,6 +384,7 @@ impl Config {
         if let Some(jwt) = jwt.filter(|jwt| !jwt.jwks.contains("://")) {
             jwt.jwks = folder.join(&jwt.jwks).display().to_string();
         }
+        self.plugins.iter_mut().for_each(|plugin| seen(&mut plugin.file));
         if let Some(tls) = &mut self.tls {
             [&mut tls.certificate, &mut tls.key].into_iter().chain(&mut tls.client_ca).for_each(seen);
         }
@@ -397,6 +427,7 @@ impl Config {
         if self.decision_log.as_ref().is_some_and(|log| !(0.0..=1.0).contains(&log.sample)) {
             return wrong("`decision_log.sample` is a share: from 0 to 1");
         }
+        plugins::check(&self.plugins)?;
         if let Some(identity) = &self.identity {
             identity.check()?;
         }

@@ -13,17 +13,22 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::http::StatusCode;
 use consentry::policy::{AccessRequest, Evaluation, Policies, Reading};
+use consentry_wasm_host::{
+    Asked, Cause, Headers as Fields, HttpHead, Response as Answer, Verdict as PluginVerdict,
+};
 
 use super::ServeError;
 use super::app::App;
 use super::config::{Config, ConfigError};
+use super::plugins::{self, Plugins};
+use super::problem::Problem;
 use super::seeing::{Asker, Decided};
 pub(crate) use grpc::service;
 pub(crate) use http::add;
 pub(crate) use identity::keep_up;
 use identity::{Identities, Unauthenticated};
 use mapping::{Mapping, StandsFor, Unmapped};
-use request::GatewayRequest;
+use request::{GatewayRequest, Headers as _};
 
 /// What it takes to answer gateways.
 pub(crate) struct Gateway {
@@ -45,6 +50,12 @@ pub(crate) struct Verdict {
     /// What the request stands for.
     pub(crate) question: Option<Box<AccessRequest>>,
     pub(crate) evaluation: Option<Evaluation>,
+    /// What a plugin answered in place of what is protected.
+    pub(crate) answer: Option<Answer>,
+    /// Headers that plugins set, for what is behind the gateway; or of their answer, for who asked.
+    pub(crate) set: Vec<(String, String)>,
+    /// Headers that plugins took away.
+    pub(crate) removed: Vec<String>,
 }
 
 impl Gateway {
@@ -82,7 +93,10 @@ impl Gateway {
 
     /// Answers a request, and writes down what it answered.
     fn answer(&self, app: &App, asker: &Asker, request: &GatewayRequest<'_>) -> Verdict {
-        let verdict = self.verdict(&app.decision_point.reading(), request);
+        let verdict = match &app.plugins {
+            None => self.verdict(&app.decision_point.reading(), request),
+            Some(plugins) => self.through(plugins, app, request),
+        };
         let decided = Decided {
             question: verdict.question.as_deref(),
             allowed: verdict.allowed,
@@ -92,6 +106,58 @@ impl Gateway {
         };
         app.seeing.decided(asker, &decided);
         verdict
+    }
+
+    /// Answers a request that plugins see first. What they take it for replaces what the mapping would; where they take
+    /// it for nothing, the mapping says it, by the headers as they left them.
+    fn through(&self, plugins: &Plugins, app: &App, request: &GatewayRequest<'_>) -> Verdict {
+        let mut head = HttpHead::new(request.method, request.target);
+        request.headers.each(&mut |name, value| match name {
+            "host" => head.headers.set(b":authority", value),
+            // The body is not shown: it shall not be waited for.
+            "content-length" | "transfer-encoding" => {}
+            name => head.headers.append(name.as_bytes(), value),
+        });
+        let before = head.headers.clone();
+        match plugins.verdict(&head) {
+            PluginVerdict::Continue { head, asked } => {
+                let mut verdict = match asked.into_iter().next_back() {
+                    Some(asked) => Verdict::of(asked, true),
+                    None => {
+                        let changed = GatewayRequest { headers: &head.headers, ..*request };
+                        self.verdict(&app.decision_point.reading(), &changed)
+                    }
+                };
+                if verdict.allowed {
+                    (verdict.set, verdict.removed) = changes(&before, &head.headers);
+                }
+                verdict
+            }
+            PluginVerdict::Respond { response, cause, asked } => match cause {
+                Cause::Plugin(plugin) => {
+                    // An answer of a plugin lets nothing pass, whatever its status: to some gateways 200 would be a yes.
+                    let status =
+                        StatusCode::from_u16(response.status).ok().filter(|status| !status.is_success());
+                    let set =
+                        plugins::said(&response).map(|(name, value)| (name.to_owned(), value.to_owned()));
+                    let set = set.collect();
+                    let detail = Some(format!("the plugin `{plugin}` answered"));
+                    let status = status.unwrap_or(StatusCode::FORBIDDEN);
+                    Verdict { status, set, answer: Some(response), ..Verdict::denied("plugin", detail) }
+                }
+                Cause::Denied(reason) => match asked.into_iter().next_back() {
+                    Some(asked) => Verdict::of(asked, false),
+                    None if reason == plugins::UNMAPPED => {
+                        self.verdict(&app.decision_point.reading(), request)
+                    }
+                    None => Verdict::denied("invalid", None),
+                },
+                Cause::Failed(_) => {
+                    let Problem { status, code, detail, .. } = plugins::failed();
+                    Verdict { status, ..Verdict::denied(code, Some(detail)) }
+                }
+            },
+        }
     }
 
     fn verdict(&self, reading: &Reading, request: &GatewayRequest<'_>) -> Verdict {
@@ -117,6 +183,7 @@ impl Gateway {
                     detail: None,
                     question,
                     evaluation: Some(evaluation),
+                    ..Verdict::open()
                 }
             }
             Err(error) => Verdict { question, ..Verdict::denied("invalid", Some(error.to_string())) },
@@ -130,16 +197,44 @@ fn read(path: &Path) -> Result<Mapping, ServeError> {
     Ok(Mapping::parse(&text).map_err(|what| wrong(&what))?)
 }
 
-impl Verdict {
-    fn denied(reason: &'static str, detail: Option<String>) -> Self {
-        Self {
-            allowed: false,
-            status: StatusCode::FORBIDDEN,
-            reason: Some(reason),
-            detail,
-            question: None,
-            evaluation: None,
+/// What plugins changed: headers that are there, and those that are gone.
+fn changes(before: &Fields, after: &Fields) -> (Vec<(String, String)>, Vec<String>) {
+    let (mut set, mut removed) = (Vec::new(), Vec::new());
+    after.each(&mut |name, value| {
+        if !before.iter().any(|field| field == (name.as_bytes(), value)) {
+            set.push((name.to_owned(), String::from_utf8_lossy(value).into_owned()));
         }
+    });
+    before.each(&mut |name, _| {
+        if after.get(name.as_bytes()).is_none() {
+            removed.push(name.to_owned());
+        }
+    });
+    (set, removed)
+}
+
+impl Verdict {
+    /// What a plugin took a request for, and what came of that.
+    fn of(asked: Asked, allowed: bool) -> Self {
+        let Asked { request, evaluation, .. } = asked;
+        let (evaluation, detail) = match evaluation {
+            Ok(evaluation) => (Some(evaluation), None),
+            Err(why) => (None, Some(why)),
+        };
+        let reason = match &evaluation {
+            Some(evaluation) => evaluation.reason.map(consentry::DenyReason::name),
+            None => Some("invalid"),
+        };
+        let question = Some(Box::new(request));
+        if allowed {
+            Self { question, evaluation, ..Self::open() }
+        } else {
+            Self { reason, question, evaluation, ..Self::denied("not_permitted", detail) }
+        }
+    }
+
+    fn denied(reason: &'static str, detail: Option<String>) -> Self {
+        Self { allowed: false, status: StatusCode::FORBIDDEN, reason: Some(reason), detail, ..Self::open() }
     }
 
     fn unauthenticated(detail: Option<String>) -> Self {
@@ -154,6 +249,9 @@ impl Verdict {
             detail: None,
             question: None,
             evaluation: None,
+            answer: None,
+            set: Vec::new(),
+            removed: Vec::new(),
         }
     }
 

@@ -80,7 +80,7 @@ struct Ready {
     /// `ready` or `ending`.
     status: &'static str,
     policies: Policies,
-    /// What was to take the place of `policies`, `mapping` or `certificates`, and could not be used: what was before goes
+    /// What was to take the place of `policies`, `mapping`, `plugins` or `certificates`, and could not be used: what was before goes
     /// on.
     refused: BTreeMap<&'static str, Refused>,
     /// The revision of the facts.

@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::Signal;
 
 use super::ServeError;
-use super::config::Config;
+use super::config::{Config, PluginConfig};
 use super::decision_point::DecisionPoint;
 use super::gateway::Gateway;
 use super::health::Health;
+use super::plugins::{self, Plugins};
 use super::seeing::Seeing;
 use super::tls::Handshakes;
 
@@ -31,7 +32,8 @@ impl Watched {
             config.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key].into_iter().chain(&tls.client_ca));
         let paths =
             config.policies.folder.iter().chain(config.entities.iter().map(|entities| &entities.file));
-        let paths = paths.chain(config.gateway.iter().map(|gateway| &gateway.mapping)).chain(tls).cloned();
+        let paths = paths.chain(config.gateway.iter().map(|gateway| &gateway.mapping)).chain(tls);
+        let paths = paths.chain(plugins::files(&config.plugins)).cloned();
         // A URL is no path of a file that is there.
         let paths: Vec<PathBuf> = paths.chain(jwt.map(|jwt| PathBuf::from(&jwt.jwks))).collect();
         Self { used: look(&paths), paths }
@@ -63,6 +65,7 @@ pub(crate) struct Reloaded {
     pub(crate) decision_point: Arc<DecisionPoint>,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) handshakes: Option<Arc<Handshakes>>,
+    pub(crate) plugins: Option<(Arc<Plugins>, Vec<PluginConfig>)>,
     pub(crate) health: Arc<Health>,
     pub(crate) seeing: Arc<Seeing>,
 }
@@ -97,7 +100,7 @@ pub(crate) async fn watch(watched: Watched, reloaded: Reloaded, poll: Duration, 
 }
 
 fn reload(reloaded: &Reloaded) {
-    let Reloaded { decision_point, gateway, handshakes, health, seeing } = reloaded;
+    let Reloaded { decision_point, gateway, handshakes, plugins, health, seeing } = reloaded;
     let read = |what, outcome: Result<(), &ServeError>| {
         seeing.metrics.read(what, outcome.is_err());
         health.read(what, outcome);
@@ -111,6 +114,9 @@ fn reload(reloaded: &Reloaded) {
         tracing::info!(version, "policies: {what}");
     }
     read("mapping", gateway.reload(reading.policies()).as_ref().map(drop));
+    if let Some((plugins, configured)) = plugins {
+        read("plugins", plugins.reload(configured).as_ref().map(drop));
+    }
     if let Some(handshakes) = handshakes {
         read("certificates", handshakes.reload().as_ref().map(drop));
     }

@@ -12,7 +12,7 @@ impl Verdict {
     }
 
     /// What is said in headers: with an allow to what is behind the gateway, with a denial to who asked.
-    pub(super) fn headers(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn headers(&self) -> Vec<(String, String)> {
         let mut headers = vec![("x-consentry-decision", self.decision().to_owned())];
         headers.extend(self.reason.map(|reason| ("x-consentry-reason", reason.to_owned())));
         if self.allowed {
@@ -28,6 +28,11 @@ impl Verdict {
             headers
                 .extend(evaluation.valid_until.map(|until| ("x-consentry-valid-until", until.to_string())));
         }
+        let mut headers: Vec<(String, String)> =
+            headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        // Nobody but the server says these.
+        let of_plugins = self.set.iter().filter(|(name, _)| !name.starts_with("x-consentry-"));
+        headers.extend(of_plugins.cloned());
         // What no header can hold is left out.
         headers.retain(|(_, value)| value.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         headers

@@ -87,6 +87,22 @@ impl Headers for HttpRequest {
             None => self.headers.contains_key(name),
         }
     }
+
+    fn each(&self, see: &mut dyn FnMut(&str, &[u8])) {
+        let is_field = |name: &&String| !name.starts_with(':');
+        match &self.header_map {
+            Some(all) => {
+                for header in all.headers.iter().filter(|header| is_field(&&header.key)) {
+                    let raw = &header.raw_value;
+                    see(&header.key, if raw.is_empty() { header.value.as_bytes() } else { raw });
+                }
+            }
+            None => {
+                let fields = self.headers.iter().filter(|(name, _)| is_field(name));
+                fields.for_each(|(name, value)| see(name, value.as_bytes()));
+            }
+        }
+    }
 }
 
 fn one<'a>(headers: &'a HashMap<String, String>, name: &str) -> Option<&'a str> {
@@ -95,19 +111,26 @@ fn one<'a>(headers: &'a HashMap<String, String>, name: &str) -> Option<&'a str> 
 
 fn said(verdict: &Verdict) -> CheckResponse {
     let headers: Vec<HeaderValueOption> =
-        verdict.headers().into_iter().map(|(name, value)| header(name, value)).collect();
+        verdict.headers().into_iter().map(|(name, value)| header(&name, value)).collect();
     let detail = verdict.detail.as_deref().or(verdict.reason).unwrap_or_default();
     let mut response = CheckResponse::with_status(match verdict.status {
         StatusCode::OK => Status::ok(""),
         StatusCode::UNAUTHORIZED => Status::unauthenticated(detail),
         _ => Status::permission_denied(detail),
     });
-    let body = serde_json::to_string(&verdict.problem().written()).unwrap_or_default();
+    let (body, content_type) = match &verdict.answer {
+        Some(answer) => (String::from_utf8_lossy(&answer.body).into_owned(), None),
+        None => {
+            let body = serde_json::to_string(&verdict.problem().written()).unwrap_or_default();
+            (body, Some("application/problem+json".to_owned()))
+        }
+    };
     response.set_http_response(if verdict.allowed {
-        OkHttpResponse { headers, ..OkHttpResponse::default() }.to_http_response()
+        let headers_to_remove = verdict.removed.clone();
+        OkHttpResponse { headers, headers_to_remove, ..OkHttpResponse::default() }.to_http_response()
     } else {
         let mut headers = headers;
-        headers.push(header("content-type", "application/problem+json".to_owned()));
+        headers.extend(content_type.map(|form| header("content-type", form)));
         if verdict.status == StatusCode::UNAUTHORIZED {
             headers.push(header("www-authenticate", "Bearer realm=\"consentry\"".to_owned()));
         }

@@ -75,12 +75,19 @@ fn answered(app: &App, asker: &Asker, request: &GatewayRequest<'_>) -> Response<
 }
 
 fn said(verdict: &Verdict) -> Response<Body> {
-    let mut response =
-        if verdict.allowed { Response::new(Body::empty()) } else { verdict.problem().into_response() };
+    let mut response = match &verdict.answer {
+        _ if verdict.allowed => Response::new(Body::empty()),
+        None => verdict.problem().into_response(),
+        Some(answer) => {
+            let mut response = Response::new(Body::from(answer.body.clone()));
+            *response.status_mut() = verdict.status;
+            response
+        }
+    };
     let headers = response.headers_mut();
     for (name, value) in verdict.headers() {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(HeaderName::from_static(name), value);
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(&value)) {
+            headers.insert(name, value);
         }
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

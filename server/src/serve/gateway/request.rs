@@ -11,6 +11,9 @@ pub(crate) trait Headers {
 
     /// Whether there is such a header, of whatever value.
     fn has(&self, name: &str) -> bool;
+
+    /// Shows every header.
+    fn each(&self, see: &mut dyn FnMut(&str, &[u8]));
 }
 
 impl Headers for axum::http::HeaderMap {
@@ -22,6 +25,27 @@ impl Headers for axum::http::HeaderMap {
 
     fn has(&self, name: &str) -> bool {
         self.contains_key(name)
+    }
+
+    fn each(&self, see: &mut dyn FnMut(&str, &[u8])) {
+        self.iter().for_each(|(name, value)| see(name.as_str(), value.as_bytes()));
+    }
+}
+
+impl Headers for consentry_wasm_host::Headers {
+    fn one(&self, name: &str) -> Option<&str> {
+        let mut all = self.iter().filter(|(own, _)| *own == name.as_bytes());
+        let (_, first) = all.next()?;
+        all.next().is_none().then(|| std::str::from_utf8(first).ok()).flatten()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.get(name.as_bytes()).is_some()
+    }
+
+    fn each(&self, see: &mut dyn FnMut(&str, &[u8])) {
+        let fields = self.iter().filter(|(name, _)| !name.starts_with(b":"));
+        fields.for_each(|(name, value)| see(&String::from_utf8_lossy(name), value));
     }
 }
 

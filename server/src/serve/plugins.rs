@@ -1,0 +1,175 @@
+//! Plugins in front of what is asked: they see each request first, and may answer it, change its headers, or say what it
+//! stands for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use consentry::domain::{Timestamp, Uid};
+use consentry::policy::{AccessRequest, Claims, Evaluation, RequestError};
+use consentry_wasm_host::{
+    Authority, Cause, Failure, Host, HttpHead, Level, Observer, Response as Answer, Settings, Verdict,
+};
+
+use super::ServeError;
+use super::app::App;
+use super::config::{ConfigError, PluginConfig};
+use super::decision_point::DecisionPoint;
+use super::problem::Problem;
+
+/// The code with which the host denies what a mapping plugin takes for nothing.
+pub(crate) const UNMAPPED: &str = "unmapped";
+
+/// Plugins, in the order in which requests go through them.
+pub(crate) struct Plugins(Host);
+
+/// The decision point, as plugins ask it.
+struct Asked(Arc<DecisionPoint>);
+
+impl Authority for Asked {
+    fn evaluate(&self, request: &AccessRequest) -> Result<Evaluation, RequestError> {
+        self.0.reading().evaluate(request)
+    }
+
+    fn list(&self, principal: &Uid, resource: &Uid) -> Vec<(String, Option<Timestamp>)> {
+        self.0.reading().permitted(principal, resource, &Claims::default()).unwrap_or_default()
+    }
+}
+
+/// What plugins say goes where the server says things.
+struct Log;
+
+impl Observer for Log {
+    fn log(&self, plugin: &str, level: Level, message: &str) {
+        match level {
+            Level::Trace => tracing::trace!(plugin, "{message:?}"),
+            Level::Debug => tracing::debug!(plugin, "{message:?}"),
+            Level::Info => tracing::info!(plugin, "{message:?}"),
+            Level::Warn => tracing::warn!(plugin, "{message:?}"),
+            Level::Error | Level::Critical => tracing::error!(plugin, "{message:?}"),
+        }
+    }
+
+    fn failed(&self, failure: &Failure) {
+        tracing::error!(plugin = failure.plugin, kind = failure.kind.name(), "{:?}", failure.message);
+    }
+}
+
+/// A plugin that cannot be run.
+fn wrong(config: &PluginConfig, what: &dyn std::fmt::Display) -> ConfigError {
+    ConfigError(format!("the plugin `{}`, {}: {what}", config.name, config.file.display()))
+}
+
+impl Plugins {
+    /// Compiles and starts them. Blocks.
+    pub(crate) fn open(
+        configured: &[PluginConfig],
+        decision_point: &Arc<DecisionPoint>,
+    ) -> Result<Self, ServeError> {
+        let host = Host::builder(Asked(decision_point.clone())).observer(Log).build();
+        let host = host.map_err(|error| ConfigError(format!("plugins cannot be run: {error}")))?;
+        for config in configured {
+            load(&host, config)?;
+        }
+        Ok(Self(host))
+    }
+
+    /// Loads those whose files are others than before. One that cannot be run leaves the one before it.
+    pub(crate) fn reload(&self, configured: &[PluginConfig]) -> Result<(), ServeError> {
+        configured.iter().try_for_each(|config| load(&self.0, config))
+    }
+
+    /// What becomes of a request. Blocks for as long as plugins run.
+    pub(crate) fn verdict(&self, head: &HttpHead) -> Verdict {
+        tokio::task::block_in_place(|| self.0.on_request(head))
+    }
+}
+
+fn load(host: &Host, config: &PluginConfig) -> Result<(), ServeError> {
+    let bytes = std::fs::read(&config.file).map_err(|error| wrong(config, &error))?;
+    let settings: Settings = config
+        .settings
+        .clone()
+        .try_into()
+        .map_err(|error: toml::de::Error| wrong(config, &error.to_string().trim_end()))?;
+    host.load(&config.name, &bytes, settings).map_err(|error| wrong(config, &error))?;
+    Ok(())
+}
+
+/// The files of plugins.
+pub(crate) fn files(configured: &[PluginConfig]) -> impl Iterator<Item = &PathBuf> {
+    configured.iter().map(|config| &config.file)
+}
+
+/// Whether a name and path make sense.
+pub(crate) fn check(configured: &[PluginConfig]) -> Result<(), ConfigError> {
+    for (at, config) in configured.iter().enumerate() {
+        if configured.iter().take(at).any(|before| before.name == config.name) {
+            return Err(wrong(config, &"there is another one of this name"));
+        }
+        if config.file == Path::new("") {
+            return Err(wrong(config, &"it has no file"));
+        }
+    }
+    Ok(())
+}
+
+/// Lets a request on, if the plugins do.
+pub(crate) async fn through(State(app): State<App>, request: Request, next: Next) -> Response {
+    let Some(plugins) = &app.plugins else { return next.run(request).await };
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let mut head = HttpHead::new(request.method().as_str(), target);
+    for (name, value) in request.headers() {
+        match name.as_str() {
+            "host" => head.headers.set(b":authority", value.as_bytes()),
+            // The body is not shown: it shall not be waited for.
+            "content-length" | "transfer-encoding" => {}
+            name => head.headers.append(name.as_bytes(), value.as_bytes()),
+        }
+    }
+    match plugins.verdict(&head) {
+        Verdict::Continue { .. } => next.run(request).await,
+        Verdict::Respond { response, cause, .. } => match cause {
+            Cause::Plugin(_) => answered(&response),
+            // It maps what gateways ask about; this is a question already.
+            Cause::Denied(reason) if reason == UNMAPPED => next.run(request).await,
+            Cause::Denied(reason) => {
+                let detail = format!("what a plugin takes this for is denied: {reason}");
+                Problem::new(StatusCode::FORBIDDEN, "denied", detail).into_response()
+            }
+            Cause::Failed(_) => failed().into_response(),
+        },
+    }
+}
+
+/// A plugin that was to look at a request could not.
+pub(crate) fn failed() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "plugin_failed",
+        "a plugin failed: nothing passes without it",
+    )
+}
+
+/// What a plugin answered.
+fn answered(answer: &Answer) -> Response {
+    let mut response = Response::new(Body::from(answer.body.clone()));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
+    for (name, value) in said(answer) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+/// The headers of an answer, without those that say how long it is.
+pub(crate) fn said(answer: &Answer) -> impl Iterator<Item = (&str, &str)> {
+    let text = |(name, value)| Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?));
+    let of_the_body = ["content-length", "transfer-encoding", "connection"];
+    answer.headers.iter().filter_map(text).filter(move |(name, _)| !of_the_body.contains(name))
+}
