@@ -245,7 +245,6 @@ async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
         ending: ending.clone(),
     });
     let (router, grpc) = (app::router(app.clone()), gateway::service(&app));
-    drop(app);
     let mut serving = Vec::new();
     for Listener { kind, address, listener, protocol, tls } in listeners {
         let router = if protocol == Protocol::Http2 { grpc.clone() } else { router.clone() };
@@ -254,6 +253,7 @@ async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
         say_listening(kind, address, start.json);
     }
     drop((router, grpc));
+    let telling = tokio::spawn(access_requests::tell(app, ending.clone()));
     if let Some(verifier) = gateway.identities.verifier() {
         tokio::spawn(gateway::keep_up(verifier.clone(), ending.clone()));
     }
@@ -273,6 +273,7 @@ async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
     reloading.abort();
     sweeping.inspect(|sweeping| sweeping.abort());
     let _ = end.send(true);
+    let _ = telling.await;
     for listener in serving {
         let _ = listener.await;
     }

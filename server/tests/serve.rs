@@ -14,6 +14,8 @@ mod access_requests;
 mod bad_input;
 #[path = "serve/batches.rs"]
 mod batches;
+#[path = "serve/callbacks.rs"]
+mod callbacks;
 #[path = "serve/callers.rs"]
 mod callers;
 #[path = "serve/certification.rs"]

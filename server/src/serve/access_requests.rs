@@ -6,6 +6,7 @@
 
 mod approval;
 mod binding;
+mod callback;
 mod signing;
 mod submission;
 mod task;
@@ -30,6 +31,7 @@ use super::body;
 use super::config::{AccessRequestsConfig, ConfigError};
 use super::problem::Problem;
 use binding::Bound;
+pub(crate) use callback::tell;
 pub(crate) use signing::Signer;
 
 /// Where requests for access are made, below the server's URL.
@@ -44,6 +46,7 @@ pub(crate) struct AccessRequests {
     config: AccessRequestsConfig,
     signer: Signer,
     used: binding::Used,
+    callbacks: callback::Callbacks,
 }
 
 /// What is said about a decision, beside the decision.
@@ -111,7 +114,8 @@ impl AccessRequests {
             let file = file.unwrap_or_default();
             ConfigError(format!("the key for access requests, {}: {what}", file.display()))
         })?;
-        Ok(Self { config: config.clone(), signer, used: binding::Used::default() })
+        let callbacks = callback::Callbacks::open(ledger).map_err(ConfigError)?;
+        Ok(Self { config: config.clone(), signer, used: binding::Used::default(), callbacks })
     }
 
     /// What there is to say about a decision: how to ask for what was denied, and what a shown approval came to.

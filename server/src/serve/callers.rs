@@ -16,7 +16,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use sha2::{Digest as _, Sha256};
 
 use super::app::App;
-use super::config::{CallerConfig, ConfigError, Role};
+use super::config::{CallbackConfig, CallerConfig, ConfigError, Role};
 use super::problem::Problem;
 use super::tls::Peer;
 use crate::clock;
@@ -27,6 +27,20 @@ pub(crate) struct Caller {
     pub(crate) name: String,
     pub(crate) role: Role,
     rate: Option<DefaultDirectRateLimiter>,
+    /// How it may be told what became of its requests for access.
+    pub(crate) callback: Option<Callback>,
+}
+
+/// Where a caller can be told something, and the key that both know.
+pub(crate) struct Callback {
+    pub(crate) urls: Vec<String>,
+    pub(crate) key: Vec<u8>,
+}
+
+impl std::fmt::Debug for Callback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Callback").field("urls", &self.urls).finish_non_exhaustive()
+    }
 }
 
 /// Everybody who may call.
@@ -35,6 +49,7 @@ pub(crate) struct Callers {
     /// By the digests of their tokens: a token itself is kept nowhere, and a look-up tells nothing about it.
     by_token: HashMap<[u8; 32], Arc<Caller>>,
     by_certificate: HashMap<String, Arc<Caller>>,
+    by_name: HashMap<String, Arc<Caller>>,
     /// Where nobody is named: whoever comes.
     anybody: Option<Arc<Caller>>,
 }
@@ -55,20 +70,44 @@ fn digits(text: &str) -> Option<[u8; 32]> {
     Some(digest)
 }
 
+impl Callback {
+    fn new(config: &CallbackConfig) -> Result<Self, String> {
+        let CallbackConfig { urls, key } = config;
+        let is_url = |url: &&String| {
+            let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+            rest.is_some_and(|rest| rest.contains('/') && !rest.contains(['@', '#', '\\']))
+        };
+        if let Some(url) = urls.iter().find(|url| !is_url(url)) {
+            return Err(format!("has a callback that is no URL with a path: {url}"));
+        }
+        let read =
+            std::fs::read(key).map_err(|error| format!("has a callback key that cannot be read: {error}"))?;
+        if read.len() < 16 {
+            return Err("has a callback key of less than 16 bytes".to_owned());
+        }
+        Ok(Self { urls: urls.clone(), key: read })
+    }
+}
+
 impl Callers {
     pub(crate) fn new(configured: &[CallerConfig]) -> Result<Self, ConfigError> {
         let mut callers = Self::default();
         if configured.is_empty() {
-            let anybody = Caller { name: "anybody".to_owned(), role: Role::Admin, rate: None };
+            let anybody =
+                Caller { name: "anybody".to_owned(), role: Role::Admin, rate: None, callback: None };
             callers.anybody = Some(Arc::new(anybody));
         }
-        for CallerConfig { name, role, token_sha256, certificate, rate } in configured {
+        for CallerConfig { name, role, token_sha256, certificate, rate, callback } in configured {
             let wrong = |what: &str| ConfigError(format!("the caller `{name}` {what}"));
             if token_sha256.is_none() && certificate.is_none() {
                 return Err(wrong("has neither `token_sha256` nor `certificate`: nobody could be that"));
             }
             let rate = rate.map(|rate| RateLimiter::direct(Quota::per_second(rate)));
-            let caller = Arc::new(Caller { name: name.clone(), role: *role, rate });
+            let callback = callback.as_ref().map(Callback::new).transpose().map_err(|what| wrong(&what))?;
+            let caller = Arc::new(Caller { name: name.clone(), role: *role, rate, callback });
+            if callers.by_name.insert(name.clone(), caller.clone()).is_some() {
+                return Err(wrong("has the name of another one"));
+            }
             if let Some(written) = token_sha256 {
                 let digest = digits(written).ok_or_else(|| {
                     wrong(
@@ -86,6 +125,11 @@ impl Callers {
             }
         }
         Ok(callers)
+    }
+
+    /// How a caller may be told something.
+    pub(crate) fn callback(&self, name: &str) -> Option<&Callback> {
+        self.by_name.get(name)?.callback.as_ref()
     }
 
     /// Whether anybody may call who reaches a port.

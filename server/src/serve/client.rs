@@ -28,6 +28,23 @@ impl Client {
         Ok(Self(hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector)))
     }
 
+    /// Sends JSON, signed: an answer of a status other than 2xx is an error.
+    pub(crate) async fn post(&self, url: &str, body: Vec<u8>, signature: &str) -> Result<(), String> {
+        let request = Request::post(url)
+            .header("content-type", "application/json")
+            .header("x-consentry-signature", signature)
+            .body(Body::from(body))
+            .map_err(|error| error.to_string())?;
+        let asking = async {
+            let response = self.0.request(request).await.map_err(|error| error.to_string())?;
+            let status = response.status();
+            if status.is_success() { Ok(()) } else { Err(format!("the answer was {status}")) }
+        };
+        tokio::time::timeout(PATIENCE, asking)
+            .await
+            .unwrap_or_else(|_| Err("there was no answer in time".to_owned()))
+    }
+
     /// The body of an answer of status 200, of at most `most` bytes.
     pub(crate) async fn get(&self, url: &str, most: usize) -> Result<Bytes, String> {
         let request = Request::get(url).body(Body::empty()).map_err(|error| error.to_string())?;

@@ -10,8 +10,8 @@ use crate::lifecycle::{ADA, OLGA, ROOT, done, owned, submit};
 use crate::server::{Server, command, posted, read};
 
 const EVALUATION: &str = "/access/v1/evaluation";
-const REQUESTS: &str = "/access/v1/requests";
-const URL: &str = "https://pdp.example.com";
+pub(crate) const REQUESTS: &str = "/access/v1/requests";
+pub(crate) const URL: &str = "https://pdp.example.com";
 
 fn server(set: &[&str]) -> Server {
     let url = format!("authzen.public_url={URL}");
@@ -31,7 +31,7 @@ fn villa(set: &[&str]) -> Server {
     server
 }
 
-fn question(action: &str, device: &str) -> Value {
+pub(crate) fn question(action: &str, device: &str) -> Value {
     json!({
         "subject": { "type": "Installer", "id": "ada" },
         "action": { "name": action },
@@ -58,7 +58,7 @@ fn denial(context: &Value) -> Value {
 }
 
 /// A request for what was denied.
-fn request(server: &Server, action: &str, device: &str) -> Value {
+pub(crate) fn request(server: &Server, action: &str, device: &str) -> Value {
     let question = question(action, device);
     let mut request = question.clone();
     request["denial"] = denial(&denied(server, &question));
@@ -66,7 +66,7 @@ fn request(server: &Server, action: &str, device: &str) -> Value {
     request
 }
 
-fn asked(server: &Server, request: &Value) -> Value {
+pub(crate) fn asked(server: &Server, request: &Value) -> Value {
     let response = server.ask(&posted(REQUESTS, &request.to_string()));
     let (status, answer) = read(&response);
     assert_eq!(status, 202, "{answer}");
@@ -77,7 +77,7 @@ fn asked(server: &Server, request: &Value) -> Value {
 }
 
 /// Why a request was not taken: status, and the profile's name for it.
-fn refused(server: &Server, request: &Value) -> (u16, String) {
+pub(crate) fn refused(server: &Server, request: &Value) -> (u16, String) {
     let response = server.ask(&posted(REQUESTS, &request.to_string()));
     assert_eq!(response.get("content-type"), Some(&b"application/problem+json"[..]), "{request}");
     let (status, problem) = read(&response);
@@ -92,14 +92,14 @@ fn path(task: &Value) -> String {
     endpoint.strip_prefix(URL).unwrap().to_owned()
 }
 
-fn status(server: &Server, task: &Value) -> Value {
+pub(crate) fn status(server: &Server, task: &Value) -> Value {
     let (status, answer) = server.get(&path(task));
     assert_eq!(status, 200, "{answer}");
     answer
 }
 
 /// The applications that wait for Olga's answer.
-fn pending(server: &Server) -> Vec<Value> {
+pub(crate) fn pending(server: &Server) -> Vec<Value> {
     server.get("/v1/applications?endUser=olga&pending=true").1["items"].as_array().unwrap().clone()
 }
 

@@ -18,13 +18,13 @@ use crate::process::until;
 use crate::server::{Server, posted, read};
 
 /// A token, and its digest.
-fn token() -> (String, String) {
+pub(crate) fn token() -> (String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_consentry")).args(["token", "--json"]).output().unwrap();
     let made: Value = serde_json::from_slice(&output.stdout).unwrap();
     (made["token"].as_str().unwrap().to_owned(), made["token_sha256"].as_str().unwrap().to_owned())
 }
 
-fn caller(name: &str, role: &str, more: &str) -> String {
+pub(crate) fn caller(name: &str, role: &str, more: &str) -> String {
     format!("[[callers]]\nname = \"{name}\"\nrole = \"{role}\"\n{more}\n")
 }
 

@@ -13,6 +13,7 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     /// What it printed before it listened.
     pub(crate) said: String,
+    token: Option<String>,
 }
 
 /// The certification scenario's fixture, by configuration alone.
@@ -48,7 +49,7 @@ impl Server {
             }
             said.push_str(&line);
         };
-        Self { child, port, said }
+        Self { child, port, said, token: None }
     }
 
     /// The certification scenario's fixture.
@@ -56,8 +57,16 @@ impl Server {
         Self::start(&["--config", fixture().to_str().unwrap()])
     }
 
+    /// Whatever is asked from now on comes with this token.
+    pub(crate) fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
     pub(crate) fn ask(&self, request: &Message) -> Message {
-        ask(self.port, request).unwrap()
+        let bearer = self.token.iter().map(|token| format!("Bearer {token}"));
+        let request = bearer.fold(request.clone(), |request, bearer| request.header("authorization", bearer));
+        ask(self.port, &request).unwrap()
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, Value) {

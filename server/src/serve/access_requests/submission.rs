@@ -12,9 +12,9 @@ use consentry::engine::Engine;
 use consentry::refusal::{Refusal, RefusalCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::binding::{Claims, Denial};
+use super::callback::Wanted;
 use super::task::{Answer, ITEMS, TaskId, made, withdraw};
 use super::{AccessRequests, REQUESTS, apply, askable, enabled, principal, profile_problem};
 use crate::clock;
@@ -44,7 +44,7 @@ struct Asked<'a> {
     context: Option<Unique>,
     denial: Option<Denial>,
     requested_access: Option<Requested>,
-    callback: Option<Value>,
+    callback: Option<Wanted>,
 }
 
 /// One of several things that are asked for.
@@ -88,15 +88,10 @@ pub(super) fn add(api: &mut Api) {
 async fn submit(State(app): State<App>, request: Request) -> Result<Response<Body>, Problem> {
     enabled(&app)?;
     let engine = engine(&app)?;
-    let caller =
-        request.extensions().get::<Arc<Caller>>().map_or_else(String::new, |caller| caller.name.clone());
+    let caller = request.extensions().get::<Arc<Caller>>().cloned();
     let key = key(request.headers())?;
     let text = text(&app, request).await?;
-    elsewhere(move || {
-        let key = key.map(|key| (caller, key));
-        enabled(&app)?.submit(&app, &engine, &text, key.as_ref())
-    })
-    .await
+    elsewhere(move || enabled(&app)?.submit(&app, &engine, &text, caller.as_deref(), key.as_deref())).await
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
@@ -116,11 +111,15 @@ impl AccessRequests {
         app: &App,
         engine: &Engine,
         text: &[u8],
-        key: Option<&(String, String)>,
+        caller: Option<&Caller>,
+        key: Option<&str>,
     ) -> Result<Response<Body>, Problem> {
         let asked: Asked<'_> = body::parsed(text)?;
-        if asked.callback.is_some() {
-            let detail = "no callback endpoint is registered for this caller: poll the task";
+        let allowed = caller.and_then(|caller| caller.callback.as_ref());
+        let caller = caller.map_or("", |caller| caller.name.as_str());
+        let is_allowed = |wanted: &Wanted| allowed.is_some_and(|allowed| allowed.allows(wanted.endpoint()));
+        if asked.callback.as_ref().is_some_and(|wanted| !is_allowed(wanted)) {
+            let detail = "this callback endpoint is not registered for this caller";
             return Err(Problem::new(StatusCode::BAD_REQUEST, "callback_not_allowed", detail));
         }
         let not_requestable = |why: &str| profile_problem(400, "not_requestable", why);
@@ -149,11 +148,11 @@ impl AccessRequests {
             claims.push(claim);
         }
         let name = match key {
-            Some((caller, key)) => self.signer.name("", &["task", caller, key]),
+            Some(key) => self.signer.name("", &["task", caller, key]),
             None => self.signer.random(""),
         };
         let task = TaskId::new(bundle, name, groups.iter().map(|group| group.places.clone()).collect());
-        let command = key.map(|(caller, key)| {
+        let command = key.map(|key| {
             let body = serde_json::from_slice(text).map(body::sorted).unwrap_or_default().to_string();
             self.signer.name("arq-", &["command", caller, key, &body])
         });
@@ -162,6 +161,12 @@ impl AccessRequests {
         })?;
         open(engine, &who, &task, groups, command.as_deref(), asked.remark())
             .inspect_err(|_| self.used.forget(&used))?;
+        if let Some(wanted) = asked.callback {
+            self.callbacks.keep(&task, caller, wanted).map_err(|error| {
+                // It was asked for: whoever sends it again with its key is told the same.
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "callback_not_kept", error)
+            })?;
+        }
         Ok(made(self.answer(app, engine, &task)?, app, &task))
     }
 

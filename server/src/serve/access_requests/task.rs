@@ -45,7 +45,7 @@ pub(super) const ITEMS: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "TaskStatus")]
-enum Status {
+pub(super) enum Status {
     Pending,
     Approved,
     Denied,
@@ -200,7 +200,38 @@ fn together(items: &[Item]) -> Status {
     }
 }
 
+/// What is told about a task without being asked: how it stands, and where to ask.
+#[derive(Serialize)]
+pub(super) struct Notice {
+    task: Task,
+}
+
+impl Notice {
+    pub(super) fn status(&self) -> Status {
+        self.task.status
+    }
+}
+
 impl AccessRequests {
+    /// What to tell about a task; `None`: there is none of this id, or the engine failed. Blocks.
+    pub(super) fn notice(&self, app: &App, engine: &Engine, id: &str) -> Option<Notice> {
+        let id = TaskId::parse(id)?;
+        let items = engine.look(|directory, now| items(directory, &id, now), clock::now()).ok()??;
+        let url = format!("{}{REQUESTS}/{id}", app.public_url);
+        let expires_at = items.iter().map(|item| item.deadline).max()?;
+        let status = together(&items);
+        Some(Notice {
+            task: Task {
+                id: id.to_string(),
+                status,
+                status_endpoint: url,
+                expires_at,
+                links: None,
+                items: None,
+            },
+        })
+    }
+
     /// What there is to say about a task now. Blocks.
     pub(super) fn answer(&self, app: &App, engine: &Engine, id: &TaskId) -> Result<Response<Body>, Problem> {
         let items = engine.look(|directory, now| items(directory, id, now), clock::now());
