@@ -9,10 +9,12 @@
 pub mod cedar;
 pub mod disk;
 pub mod frozen;
+pub mod load;
 pub mod machine;
 pub mod placement;
 pub mod random;
 pub mod rounds;
+pub mod served;
 pub mod world;
 
 /// Whether the program was started by `cargo bench`. Started by anything else, such as

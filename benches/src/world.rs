@@ -45,6 +45,7 @@ const BEGINNING: i64 = 1_772_323_200_000;
 #[derive(Debug, Clone, Copy)]
 pub struct World {
     grants: usize,
+    beginning: Timestamp,
 }
 
 /// Something that happened at a moment: one record of a ledger.
@@ -140,13 +141,19 @@ impl World {
     /// The world with this many live grants.
     #[must_use]
     pub fn with_grants(grants: usize) -> Self {
-        Self { grants }
+        Self { grants, beginning: Timestamp::from_millis(BEGINNING) }
+    }
+
+    /// The same world at another time: all grants are live at `now`, and for half an hour from then.
+    #[must_use]
+    pub fn live_at(self, now: Timestamp) -> Self {
+        Self { beginning: Timestamp::from_millis(now.millis() - 450 * 60_000), ..self }
     }
 
     /// The world to which about this many events lead.
     #[must_use]
     pub fn with_events(events: usize) -> Self {
-        Self { grants: events / EVENTS * GRANTS }
+        Self::with_grants(events / EVENTS * GRANTS)
     }
 
     /// How many grants there are.
@@ -170,13 +177,13 @@ impl World {
     /// A moment at which all grants are live.
     #[must_use]
     pub fn now(self) -> Timestamp {
-        Timestamp::from_millis(BEGINNING).after(Duration::from_minutes(450))
+        self.beginning.after(Duration::from_minutes(450))
     }
 
     /// When a site came to be as it is.
     fn at(self, site: usize) -> Timestamp {
         let hours = 7 * 3_600_000 * site / self.sites();
-        Timestamp::from_millis(BEGINNING + i64::try_from(hours).unwrap_or(0))
+        Timestamp::from_millis(self.beginning.millis() + i64::try_from(hours).unwrap_or(0))
     }
 
     /// How many records lead to this world.
@@ -220,7 +227,7 @@ impl World {
                 ],
             }
         }));
-        Happened { at: Timestamp::from_millis(BEGINNING), events }
+        Happened { at: self.beginning, events }
     }
 
     /// The owner of a site: an account.

@@ -117,6 +117,9 @@ pub(crate) struct Start {
     pub(crate) unauthenticated: bool,
     /// Say what is printed as JSON.
     pub(crate) json: bool,
+    /// Deny whatever is asked, without asking anything.
+    #[cfg(feature = "bench")]
+    pub(crate) constant: bool,
 }
 
 /// Serves until the process is told to end, or something keeps it from starting.
@@ -243,6 +246,8 @@ async fn run(start: &Start, parts: Parts) -> Result<(), ServeError> {
         searches: Arc::new(Semaphore::new(config.limits.searches)),
         subscribers: Arc::new(Semaphore::new(config.limits.subscribers)),
         ending: ending.clone(),
+        #[cfg(feature = "bench")]
+        constant: start.constant,
     });
     let (router, grpc) = (app::router(app.clone()), gateway::service(&app));
     let mut serving = Vec::new();

@@ -38,6 +38,10 @@ pub(crate) struct Serving {
     /// Listen on a network although nothing says who may ask: whoever reaches the port gets answers
     #[arg(long)]
     dangerously_serve_without_authentication: bool,
+    /// Deny whatever is asked, without asking anything
+    #[cfg(feature = "bench")]
+    #[arg(long)]
+    constant: bool,
 }
 
 /// Serves, until the process is told to end.
@@ -65,6 +69,8 @@ pub(super) fn run(serving: &Serving, output: &mut Output) -> Result<(), Failure>
         check: serving.check,
         unauthenticated: serving.dangerously_serve_without_authentication,
         json: output.is_json(),
+        #[cfg(feature = "bench")]
+        constant: serving.constant,
     };
     Ok(serve::serve(&start)?)
 }

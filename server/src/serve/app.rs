@@ -46,6 +46,9 @@ pub(crate) struct Shared {
     pub(crate) subscribers: Arc<Semaphore>,
     /// Whether the server ends.
     pub(crate) ending: watch::Receiver<bool>,
+    /// Whether the answer is a denial, whatever is asked.
+    #[cfg(feature = "bench")]
+    pub(crate) constant: bool,
 }
 
 impl App {

@@ -1,6 +1,8 @@
 //! The OpenID AuthZEN Authorization API 1.0.
 
 mod answer;
+#[cfg(feature = "bench")]
+mod constant;
 mod evaluation;
 mod evaluations;
 mod metadata;

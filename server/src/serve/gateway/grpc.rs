@@ -53,6 +53,8 @@ impl Authorization for Service {
         })?;
         let asked = request.into_inner().attributes.and_then(|attributes| attributes.request?.http);
         let verdict = match &asked {
+            #[cfg(feature = "bench")]
+            _ if self.app.constant => Verdict::denied("constant", None),
             None => Verdict::denied("invalid", Some("there is no HTTP request to answer".to_owned())),
             Some(http) => {
                 let asked = GatewayRequest { method: &http.method, target: &http.path, headers: http };
