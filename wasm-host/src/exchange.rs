@@ -67,6 +67,7 @@ pub(crate) enum Direction {
 pub struct Exchange {
     authority: Arc<dyn Authority>,
     connection: Connection,
+    unmapped_goes_on: bool,
     /// In the order in which requests go through them.
     hops: Vec<Hop>,
     output: VecDeque<Output>,
@@ -95,10 +96,12 @@ impl Exchange {
         plugins: &[Arc<Plugin>],
         authority: Arc<dyn Authority>,
         connection: Connection,
+        unmapped_goes_on: bool,
     ) -> Self {
         Self {
             authority,
             connection,
+            unmapped_goes_on,
             hops: plugins.iter().map(Hop::new).collect(),
             output: VecDeque::new(),
             signal: Arc::default(),
@@ -303,6 +306,7 @@ impl Exchange {
     fn denied(&mut self, index: usize, stands: Stands) -> Option<&'static str> {
         let request = match stands {
             Stands::Untold => return None,
+            Stands::Nothing if self.unmapped_goes_on => return None,
             Stands::Nothing => return Some("unmapped"),
             Stands::For(request) => *request,
         };

@@ -39,6 +39,7 @@ pub struct Host {
     authority: Arc<dyn Authority>,
     observer: Arc<dyn Observer>,
     callouts: Arc<dyn Callouts>,
+    unmapped_goes_on: bool,
     sandbox: Arc<Sandbox>,
 }
 
@@ -48,6 +49,7 @@ pub struct Builder {
     observer: Arc<dyn Observer>,
     callouts: Arc<dyn Callouts>,
     sandbox: SandboxSettings,
+    unmapped_goes_on: bool,
 }
 
 impl Builder {
@@ -61,6 +63,13 @@ impl Builder {
     #[must_use]
     pub fn callouts(self, callouts: impl Callouts + 'static) -> Self {
         Self { callouts: Arc::new(callouts), ..self }
+    }
+
+    /// A request that a mapping says stands for nothing goes on to the plugins after it: whoever runs the host says what
+    /// it stands for, and must deny it where nobody does. Without this it is denied as `unmapped`.
+    #[must_use]
+    pub fn unmapped_goes_on(self) -> Self {
+        Self { unmapped_goes_on: true, ..self }
     }
 
     /// What all plugins share.
@@ -86,6 +95,7 @@ impl Builder {
             authority: self.authority,
             observer: self.observer,
             callouts: self.callouts,
+            unmapped_goes_on: self.unmapped_goes_on,
             sandbox,
         })
     }
@@ -111,6 +121,7 @@ impl Host {
             observer: Arc::new(Nobody),
             callouts: Arc::new(NoCallouts),
             sandbox: SandboxSettings::default(),
+            unmapped_goes_on: false,
         }
     }
 
@@ -131,6 +142,35 @@ impl Host {
     /// # Errors
     /// When it cannot be compiled, started or configured. Then nothing is changed.
     pub fn load(&self, name: &str, bytes: &[u8], settings: Settings) -> Result<(), LoadError> {
+        let plugin = self.opened(name, bytes, settings)?;
+        self.put([plugin]);
+        Ok(())
+    }
+
+    /// As [`Host::load`], for several at once: from one request to the next they all are there.
+    ///
+    /// # Errors
+    /// The name of the first that cannot be compiled, started or configured, and why. Then nothing is changed.
+    pub fn load_all<'a>(
+        &self,
+        plugins: impl IntoIterator<Item = (&'a str, &'a [u8], Settings)>,
+    ) -> Result<(), (&'a str, LoadError)> {
+        let mut opened = Vec::new();
+        for (name, bytes, settings) in plugins {
+            match self.opened(name, bytes, settings) {
+                Ok(plugin) => opened.push(plugin),
+                Err(error) => {
+                    opened.iter().for_each(|plugin| plugin.retire());
+                    return Err((name, error));
+                }
+            }
+        }
+        self.put(opened);
+        Ok(())
+    }
+
+    /// A plugin that is compiled, started and configured, and that no request sees yet.
+    fn opened(&self, name: &str, bytes: &[u8], settings: Settings) -> Result<Arc<Plugin>, LoadError> {
         let (_, compiled) = self.compiler.compile(bytes)?;
         let name: Arc<str> = name.into();
         let settings = Arc::new(settings);
@@ -146,15 +186,20 @@ impl Host {
                 Box::new(component::Plugin::new(found, &self.sandbox.engine, around)?)
             }
         };
-        let plugin = Plugin::open(name.clone(), settings, program, self.observer.clone())?;
+        Plugin::open(name, settings, program, self.observer.clone())
+    }
+
+    /// Has requests see these plugins, each in the place of the one of its name.
+    fn put(&self, opened: impl IntoIterator<Item = Arc<Plugin>>) {
         let _one = lock(&self.loading);
         let mut plugins = Vec::clone(&self.plugins.load());
-        match plugins.iter_mut().find(|known| known.name == name) {
-            Some(known) => std::mem::replace(known, plugin).retire(),
-            None => plugins.push(plugin),
+        for plugin in opened {
+            match plugins.iter_mut().find(|known| known.name == plugin.name) {
+                Some(known) => std::mem::replace(known, plugin).retire(),
+                None => plugins.push(plugin),
+            }
         }
         self.plugins.store(Arc::new(plugins));
-        Ok(())
     }
 
     /// Takes a plugin away; false: there is none of this name.
@@ -190,7 +235,7 @@ impl Host {
     /// A request that is about to come, and its answer after it, frame by frame.
     #[must_use]
     pub fn exchange(&self, connection: Connection) -> Exchange {
-        Exchange::new(&self.plugins.load(), self.authority.clone(), connection)
+        Exchange::new(&self.plugins.load(), self.authority.clone(), connection, self.unmapped_goes_on)
     }
 
     /// Whether a request may go on, and how. Its body and its answer are not shown to plugins: that is what
