@@ -130,7 +130,9 @@ impl Policies {
         })
     }
 
-    fn has_action(&self, action: &str) -> bool {
+    /// Whether the schema has an action of this name, on whatever.
+    #[must_use]
+    pub fn has_action(&self, action: &str) -> bool {
         self.inner.environments.contains_key(action)
     }
 }

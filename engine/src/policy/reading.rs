@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AccessRequest, Claims, EntitySource, Evaluation, Found, Policies, RequestError, Sought, Span};
+use super::{AccessRequest, Claims, EntitySource, Evaluation, Policies, RequestError};
 use crate::directory::Revision;
 use crate::domain::{Timestamp, Uid};
 
@@ -10,10 +10,10 @@ use crate::domain::{Timestamp, Uid};
 /// same. Cloning it is O(1).
 #[derive(Clone)]
 pub struct Reading {
-    policies: Policies,
-    source: Arc<dyn EntitySource + Send + Sync>,
-    revision: Revision,
-    now: Timestamp,
+    pub(super) policies: Policies,
+    pub(super) source: Arc<dyn EntitySource + Send + Sync>,
+    pub(super) revision: Revision,
+    pub(super) now: Timestamp,
 }
 
 impl Reading {
@@ -65,14 +65,6 @@ impl Reading {
         claims: &Claims,
     ) -> Result<Vec<(String, Option<Timestamp>)>, RequestError> {
         self.policies.permitted(&*self.source, self.revision, (principal, resource), claims, self.now)
-    }
-
-    /// As [`Policies::search`].
-    ///
-    /// # Errors
-    /// When what is asked is no question.
-    pub fn search(&self, sought: &Sought, claims: &Claims, span: &Span) -> Result<Found, RequestError> {
-        self.policies.search(&*self.source, self.revision, sought, claims, span, self.now)
     }
 }
 

@@ -2,9 +2,8 @@
 //!
 //! A search asks one check for each candidate, in the order of their ids, and so finds exactly what checks allow.
 
-use super::{Claims, EntitySource, Policies, RequestError};
-use crate::directory::Revision;
-use crate::domain::{Timestamp, Uid};
+use super::{Claims, Reading, RequestError};
+use crate::domain::Uid;
 
 /// What is sought.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,20 +51,18 @@ pub struct Found {
 /// Candidates that are taken from the source at once.
 const CANDIDATES: usize = 1024;
 
-impl Policies {
-    /// Goes through what `source` knows at `revision`. What `claims` say of the sought entity is said of each
-    /// candidate. O(candidates), one check each.
+impl Reading {
+    /// Goes through everything there is of the sought type. What `claims` say of the sought entity is said of each
+    /// candidate. O(candidates), one check each; `go_on` is asked after each, and ends the page when it says no.
     ///
     /// # Errors
     /// When what is asked is no question.
     pub fn search(
         &self,
-        source: &dyn EntitySource,
-        revision: Revision,
         sought: &Sought,
         claims: &Claims,
         span: &Span,
-        now: Timestamp,
+        go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Found, RequestError> {
         let (entity_type, action) = match sought {
             Sought::Principals { entity_type, action, .. }
@@ -77,22 +74,22 @@ impl Policies {
         };
         let mut found = Found::default();
         let (types, mut asked) = (candidate(""), 0);
-        if self.environment(types.0.type_name(), action, types.1.type_name()).is_none() {
+        if self.policies.environment(types.0.type_name(), action, types.1.type_name()).is_none() {
             return Ok(found);
         }
         let mut after = span.after.clone();
         loop {
-            let ids = source.ids(entity_type, after.as_deref(), CANDIDATES);
+            let ids = self.source.ids(entity_type, after.as_deref(), CANDIDATES);
             let is_last = ids.len() < CANDIDATES;
             for id in ids {
-                if found.ids.len() >= span.found || asked >= span.asked {
+                if found.ids.len() >= span.found || asked >= span.asked || (asked > 0 && !go_on()) {
                     found.next = after;
                     return Ok(found);
                 }
                 let (principal, resource) = candidate(&id);
-                let request = self.question_with(principal, action, resource, claims)?;
+                let request = self.policies.question_with(principal, action, resource, claims)?;
                 asked += 1;
-                if self.evaluate(source, revision, &request, now)?.is_allowed() {
+                if self.evaluate(&request)?.is_allowed() {
                     found.ids.push(id.clone());
                 }
                 after = Some(id);

@@ -215,7 +215,7 @@ fn an_entity_keeps_its_tags_when_something_is_added_to_it() {
 }
 
 fn find(sought: &Sought, said: &Claims, span: &Span) -> Found {
-    library().search(sought, said, span).unwrap()
+    library().search(sought, said, span, &mut || true).unwrap()
 }
 
 fn who(action: &str) -> Sought {
@@ -264,6 +264,21 @@ fn a_search_goes_on_where_it_ended() {
         }
         assert_eq!(all, ["amy", "cal"], "{span:?}");
     }
+}
+
+#[test]
+fn a_search_that_is_told_to_end_has_asked_for_one_and_can_be_gone_on_with() {
+    let (mut all, mut from, mut pages) = (Vec::new(), ALL, 0);
+    while pages < 10 {
+        pages += 1;
+        let found = library().search(&who("lend"), &Claims::default(), &from, &mut || false).unwrap();
+        all.extend(found.ids);
+        from.after = found.next;
+        if from.after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((all, pages), (vec!["amy".to_owned(), "cal".to_owned()], 3));
 }
 
 #[test]
