@@ -147,7 +147,9 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     gateway.check(decision_point.reading().policies())?;
     let metrics = Metrics::new();
     let log = config.decision_log.as_ref().map(|log| DecisionLog::open(log, &metrics)).transpose()?;
+    metrics.answering(decision_point.reading().policies());
     let seeing = Arc::new(Seeing { metrics, log });
+    let writing = seeing.clone();
     let gateway = Arc::new(gateway);
     let ledger = config.ledger.as_ref().and_then(|ledger| ledger.folder.as_deref());
     let access_requests = config.access_requests.as_ref().map(|config| AccessRequests::open(config, ledger));
@@ -157,7 +159,11 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     let parts =
         Parts { watched, decision_point, gateway, callers, seeing, access_requests, plugins, handshakes };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(start, parts))
+    let served = runtime.block_on(run(start, parts));
+    let patience = config.limits.shutdown.of_clock();
+    runtime.shutdown_timeout(patience);
+    writing.log.iter().for_each(|log| log.close(patience));
+    served
 }
 
 /// Prints the configuration that is used.

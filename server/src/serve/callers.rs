@@ -177,7 +177,7 @@ pub(crate) struct Stranger {
 }
 
 /// In which a gateway sends its own token: in `Authorization` is that of whoever asks it.
-const OF_GATEWAYS: &str = "x-consentry-token";
+pub(crate) const OF_GATEWAYS: &str = "x-consentry-token";
 
 fn only<'a>(headers: &'a HeaderMap, name: &str, read: impl Fn(&'a str) -> Option<&'a str>) -> Shown<'a> {
     let mut all = headers.get_all(name).iter();

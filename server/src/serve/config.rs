@@ -230,6 +230,8 @@ pub(crate) struct Limits {
     pub(crate) search_page: usize,
     /// Candidates that a search asks for before it ends its page.
     pub(crate) search_candidates: usize,
+    /// How long a search waits for its turn, and how long it may take before it ends its page.
+    pub(crate) search: Length,
     /// Searches at the same time.
     pub(crate) searches: usize,
     /// Subscribers to what happens at the same time.
@@ -251,6 +253,7 @@ impl Default for Limits {
             evaluations: 500,
             search_page: 1000,
             search_candidates: 20_000,
+            search: Length::from_seconds(5),
             searches: 2,
             subscribers: 100,
             connections: 10_000,

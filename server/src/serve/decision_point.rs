@@ -34,9 +34,17 @@ struct Known {
 }
 
 /// What was loaded, and is not used yet.
-enum Loaded {
+pub(crate) enum Loaded {
     Policies(Policies),
     Both(Policies, EntityStore),
+}
+
+impl Loaded {
+    pub(crate) fn policies(&self) -> &Policies {
+        match self {
+            Self::Policies(policies) | Self::Both(policies, _) => policies,
+        }
+    }
 }
 
 impl DecisionPoint {
@@ -100,27 +108,30 @@ impl DecisionPoint {
         }
     }
 
-    /// Loads policies and entities anew. They are used from the next reading on, all of them; or, when anything is
-    /// wrong, none. Blocks. Whether they are others than before.
-    pub(crate) fn reload(&self) -> Result<bool, ServeError> {
-        let before = self.reading();
-        match &self.facts {
-            Facts::Ledger(engine) => match load(self.folder.as_deref(), None)? {
-                Loaded::Policies(policies) | Loaded::Both(policies, _) => {
-                    let differ = policies.version() != before.policies().version();
-                    engine.replace_policies(policies);
-                    Ok(differ)
-                }
-            },
-            Facts::File { path, known, loads, .. } => {
-                let loaded = load(self.folder.as_deref(), Some(path))?;
-                if let Loaded::Both(policies, store) = loaded {
-                    let revision = loads.fetch_add(1, Ordering::AcqRel) + 1;
-                    known.store(Arc::new(Known { policies, store: Arc::new(store), revision }));
-                }
-                Ok(true)
+    /// Loads policies and entities anew; they are not used yet. Blocks.
+    pub(crate) fn load_anew(&self) -> Result<Loaded, ServeError> {
+        let entities = match &self.facts {
+            Facts::Ledger(_) => None,
+            Facts::File { path, .. } => Some(path.as_path()),
+        };
+        load(self.folder.as_deref(), entities)
+    }
+
+    /// Uses them from the next reading on, all of them. Whether the policies are others than before.
+    pub(crate) fn use_loaded(&self, loaded: Loaded) -> bool {
+        let differ = loaded.policies().version() != self.reading().policies().version();
+        match (&self.facts, loaded) {
+            (Facts::Ledger(engine), Loaded::Policies(policies) | Loaded::Both(policies, _)) => {
+                engine.replace_policies(policies);
             }
+            (Facts::File { known, loads, .. }, Loaded::Both(policies, store)) => {
+                let revision = loads.fetch_add(1, Ordering::AcqRel) + 1;
+                known.store(Arc::new(Known { policies, store: Arc::new(store), revision }));
+            }
+            // Where facts come from a file, they were loaded with the policies.
+            (Facts::File { .. }, Loaded::Policies(_)) => {}
         }
+        differ
     }
 }
 

@@ -7,11 +7,13 @@ mod identity;
 mod mapping;
 mod request;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::http::StatusCode;
+use consentry::domain::Uid;
 use consentry::policy::{AccessRequest, Evaluation, Policies, Reading};
 use consentry_wasm_host::{
     Asked, Cause, Headers as Fields, HttpHead, Response as Answer, Verdict as PluginVerdict,
@@ -19,6 +21,7 @@ use consentry_wasm_host::{
 
 use super::ServeError;
 use super::app::App;
+use super::callers::OF_GATEWAYS;
 use super::config::{Config, ConfigError};
 use super::plugins::{self, Plugins};
 use super::problem::Problem;
@@ -66,13 +69,21 @@ impl Gateway {
         Ok(Self { file, mapping: ArcSwap::from_pointee(mapping), identities })
     }
 
-    /// Reads mapping and keys anew. When anything is wrong with them, those before go on being used.
-    pub(crate) fn reload(&self, policies: &Policies) -> Result<(), ServeError> {
-        if let Some(file) = &self.file {
-            let mapping = read(file)?;
-            self.fits(&mapping, policies)?;
-            self.mapping.store(Arc::new(mapping));
+    /// Reads the mapping anew, which is to be used with these policies. It is not used yet. `None`: there is none.
+    pub(crate) fn load_anew(&self, policies: &Policies) -> Result<Option<Mapping>, ServeError> {
+        let mapping = self.file.as_deref().map(read).transpose()?;
+        if let Some(mapping) = &mapping {
+            self.fits(mapping, policies)?;
         }
+        Ok(mapping)
+    }
+
+    pub(crate) fn use_mapping(&self, mapping: Mapping) {
+        self.mapping.store(Arc::new(mapping));
+    }
+
+    /// Reads the keys anew, where they are in a file. When anything is wrong with them, those before go on being used.
+    pub(crate) fn reload_keys(&self) -> Result<(), ServeError> {
         if let Some(verifier) = self.identities.verifier()
             && let Some(keys) = verifier.source.read_file()?
         {
@@ -101,7 +112,8 @@ impl Gateway {
             question: verdict.question.as_deref(),
             allowed: verdict.allowed,
             reason: verdict.reason,
-            detail: verdict.detail.as_deref(),
+            // Why something is no question can repeat what it says: secrets, too.
+            detail: verdict.detail.as_deref().filter(|_| verdict.reason != Some("invalid")),
             evaluation: verdict.evaluation.as_ref(),
         };
         app.seeing.decided(asker, &decided);
@@ -114,19 +126,21 @@ impl Gateway {
         let mut head = HttpHead::new(request.method, request.target);
         request.headers.each(&mut |name, value| match name {
             "host" => head.headers.set(b":authority", value),
-            // The body is not shown: it shall not be waited for.
-            "content-length" | "transfer-encoding" => {}
+            // The body is not shown: it shall not be waited for. What the gateway is known by is no plugin's affair.
+            "content-length" | "transfer-encoding" | OF_GATEWAYS => {}
             name => head.headers.append(name.as_bytes(), value),
         });
         let before = head.headers.clone();
         match plugins.verdict(&head) {
             PluginVerdict::Continue { head, asked } => {
+                let changed = GatewayRequest { headers: &head.headers, ..*request };
+                let reading = app.decision_point.reading();
                 let mut verdict = match asked.into_iter().next_back() {
-                    Some(asked) => Verdict::of(asked, true),
-                    None => {
-                        let changed = GatewayRequest { headers: &head.headers, ..*request };
-                        self.verdict(&app.decision_point.reading(), &changed)
-                    }
+                    Some(asked) => match self.doubted(&reading, &changed, &asked.request.principal) {
+                        Some(why) => why,
+                        None => Verdict::of(asked, true),
+                    },
+                    None => self.verdict(&reading, &changed),
                 };
                 if verdict.allowed {
                     (verdict.set, verdict.removed) = changes(&before, &head.headers);
@@ -135,21 +149,15 @@ impl Gateway {
             }
             PluginVerdict::Respond { response, cause, asked } => match cause {
                 Cause::Plugin(plugin) => {
-                    // An answer of a plugin lets nothing pass, whatever its status: to some gateways 200 would be a yes.
-                    let status =
-                        StatusCode::from_u16(response.status).ok().filter(|status| !status.is_success());
+                    let status = plugins::status(&response);
                     let set =
                         plugins::said(&response).map(|(name, value)| (name.to_owned(), value.to_owned()));
                     let set = set.collect();
                     let detail = Some(format!("the plugin `{plugin}` answered"));
-                    let status = status.unwrap_or(StatusCode::FORBIDDEN);
                     Verdict { status, set, answer: Some(response), ..Verdict::denied("plugin", detail) }
                 }
-                Cause::Denied(reason) => match asked.into_iter().next_back() {
+                Cause::Denied(_) => match asked.into_iter().next_back() {
                     Some(asked) => Verdict::of(asked, false),
-                    None if reason == plugins::UNMAPPED => {
-                        self.verdict(&app.decision_point.reading(), request)
-                    }
                     None => Verdict::denied("invalid", None),
                 },
                 Cause::Failed(_) => {
@@ -157,6 +165,22 @@ impl Gateway {
                     Verdict { status, ..Verdict::denied(code, Some(detail)) }
                 }
             },
+        }
+    }
+
+    /// Why a plugin is not believed who asks: where tokens are verified, nobody asks but whom the token names.
+    fn doubted(&self, reading: &Reading, request: &GatewayRequest<'_>, principal: &Uid) -> Option<Verdict> {
+        self.identities.verifier()?;
+        match self.identities.of(request.headers, reading.now()) {
+            Err(Unauthenticated(why)) => Some(Verdict::unauthenticated(Some(why.into_owned()))),
+            Ok(None) => Some(Verdict::unmapped(Unmapped::NoIdentity)),
+            Ok(Some(identity)) if self.mapping.load().principal(&identity).as_ref() == Some(principal) => {
+                None
+            }
+            Ok(Some(_)) => {
+                let why = "a plugin says that another one asks than the token does";
+                Some(Verdict::denied("no_principal", Some(why.to_owned())))
+            }
         }
     }
 
@@ -197,20 +221,24 @@ fn read(path: &Path) -> Result<Mapping, ServeError> {
     Ok(Mapping::parse(&text).map_err(|what| wrong(&what))?)
 }
 
-/// What plugins changed: headers that are there, and those that are gone.
+/// What plugins changed: headers that have other values now, several of a name as one (RFC 9110 §5.3), and those that are gone.
 fn changes(before: &Fields, after: &Fields) -> (Vec<(String, String)>, Vec<String>) {
-    let (mut set, mut removed) = (Vec::new(), Vec::new());
-    after.each(&mut |name, value| {
-        if !before.iter().any(|field| field == (name.as_bytes(), value)) {
-            set.push((name.to_owned(), String::from_utf8_lossy(value).into_owned()));
-        }
+    let (before, after) = (values(before), values(after));
+    let gone = before.keys().filter(|name| !after.contains_key(*name));
+    let removed = gone.cloned().collect();
+    let others = after.iter().filter(|(name, values)| before.get(*name) != Some(values));
+    let set = others.map(|(name, values)| {
+        let between: &[u8] = if name == "cookie" { b"; " } else { b", " };
+        (name.clone(), String::from_utf8_lossy(&values.join(between)).into_owned())
     });
-    before.each(&mut |name, _| {
-        if after.get(name.as_bytes()).is_none() {
-            removed.push(name.to_owned());
-        }
-    });
-    (set, removed)
+    (set.collect(), removed)
+}
+
+/// The values of each header, in their order.
+fn values(fields: &Fields) -> BTreeMap<String, Vec<Vec<u8>>> {
+    let mut values: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+    fields.each(&mut |name, value| values.entry(name.to_owned()).or_default().push(value.to_vec()));
+    values
 }
 
 impl Verdict {

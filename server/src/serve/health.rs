@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use axum::routing::get;
 use consentry::{Revision, Timestamp};
@@ -16,6 +16,8 @@ use super::ServeError;
 use super::api::Api;
 use super::app::App;
 use super::body;
+use super::callers::credentials;
+use super::tls::Peer;
 use crate::clock;
 
 /// What the server knows about itself.
@@ -32,7 +34,9 @@ pub(crate) struct Health {
 pub(crate) struct Refused {
     pub(crate) at: Timestamp,
     pub(crate) code: &'static str,
-    pub(crate) message: String,
+    /// For callers who are known: it can repeat what is in files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<String>,
 }
 
 impl Health {
@@ -51,7 +55,7 @@ impl Health {
                     code = error.code(),
                     "{what}: refused, what was before goes on being used: {error}"
                 );
-                let message = error.to_string();
+                let message = Some(error.to_string());
                 refused.insert(what, Refused { at: clock::now(), code: error.code(), message });
             }
         }
@@ -80,7 +84,7 @@ struct Ready {
     /// `ready` or `ending`.
     status: &'static str,
     policies: Policies,
-    /// What was to take the place of `policies`, `mapping`, `plugins` or `certificates`, and could not be used: what was before goes
+    /// What was to take the place of `policies`, `mapping`, `keys`, `plugins` or `certificates`, and could not be used: what was before goes
     /// on.
     refused: BTreeMap<&'static str, Refused>,
     /// The revision of the facts.
@@ -102,7 +106,13 @@ async fn healthz() -> Response<Body> {
 }
 
 /// `GET /readyz`: it can answer, from which policies and facts, and what is wrong with those that it refused.
-async fn readyz(State(app): State<App>) -> Response<Body> {
+async fn readyz(State(app): State<App>, request: Request) -> Response<Body> {
+    let peer = request.extensions().get::<Arc<Peer>>();
+    let is_known = app.callers.who(credentials(request.headers()), peer.map(|peer| &**peer)).is_ok();
+    let mut refused = app.health.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if !is_known {
+        refused.values_mut().for_each(|refused| refused.message = None);
+    }
     let ending = app.health.ending.load(Ordering::Acquire);
     let reading = app.decision_point.reading();
     let mut response = body::json(&Ready {
@@ -111,7 +121,7 @@ async fn readyz(State(app): State<App>) -> Response<Body> {
             version: reading.policies().version().to_owned(),
             count: reading.policies().ids().len(),
         },
-        refused: app.health.refused.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        refused,
         revision: reading.revision(),
     });
     if ending {

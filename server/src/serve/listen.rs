@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -60,11 +61,11 @@ pub(crate) async fn serve(
         let (router, patience) = (router.clone(), limits.head.of_clock());
         tokio::spawn(async move {
             match acceptor {
-                None => connected(builder, watcher, stream, None, router).await,
+                None => connected(builder, watcher, stream, None, router, patience).await,
                 Some(acceptor) => match tokio::time::timeout(patience, acceptor.accept(stream)).await {
                     Ok(Ok(stream)) => {
                         let peer = tls::peer(stream.get_ref().1).map(Arc::new);
-                        connected(builder, watcher, stream, peer, router).await;
+                        connected(builder, watcher, stream, peer, router, patience).await;
                     }
                     Ok(Err(error)) => tracing::debug!("a handshake failed: {error}"),
                     Err(_) => tracing::debug!("a handshake took too long"),
@@ -79,23 +80,39 @@ pub(crate) async fn serve(
     }
 }
 
-/// Answers the requests of one connection.
+/// Answers the requests of one connection. Its first one must come within `patience`.
 async fn connected(
     builder: Builder<TokioExecutor>,
     watcher: Watcher,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     peer: Option<Arc<Peer>>,
     router: Router,
+    patience: Duration,
 ) {
+    let asked = Arc::new(AtomicBool::new(false));
+    let has_asked = asked.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        asked.store(true, Ordering::Release);
         if let Some(peer) = &peer {
             request.extensions_mut().insert(peer.clone());
         }
         answer(router.clone(), request)
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!("a connection broke: {error}");
+    // HTTP/2 has limits of its own only once both have begun to speak it.
+    let silence = async {
+        tokio::time::sleep(patience).await;
+        if has_asked.load(Ordering::Acquire) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        ended = watcher.watch(connection) => {
+            if let Err(error) = ended {
+                tracing::debug!("a connection broke: {error}");
+            }
+        }
+        () = silence => tracing::debug!("nothing was asked on a connection"),
     }
 }
 
@@ -120,7 +137,7 @@ fn builder(protocol: Protocol, limits: &Limits) -> Builder<TokioExecutor> {
         .keep_alive_interval(patience)
         .keep_alive_timeout(patience)
         .max_header_list_size(64 * 1024)
-        .max_concurrent_streams(1000);
+        .max_concurrent_streams(256);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(64 * 1024);
     builder
 }

@@ -1,8 +1,9 @@
 //! Plugins in front of what is asked: they see each request first, and may answer it, change its headers, or say what it
 //! stands for.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -14,18 +15,21 @@ use consentry::policy::{AccessRequest, Claims, Evaluation, RequestError};
 use consentry_wasm_host::{
     Authority, Cause, Failure, Host, HttpHead, Level, Observer, Response as Answer, Settings, Verdict,
 };
+use sha2::{Digest as _, Sha256};
 
 use super::ServeError;
 use super::app::App;
+use super::callers::OF_GATEWAYS;
 use super::config::{ConfigError, PluginConfig};
 use super::decision_point::DecisionPoint;
 use super::problem::Problem;
 
-/// The code with which the host denies what a mapping plugin takes for nothing.
-pub(crate) const UNMAPPED: &str = "unmapped";
-
 /// Plugins, in the order in which requests go through them.
-pub(crate) struct Plugins(Host);
+pub(crate) struct Plugins {
+    host: Host,
+    /// The bytes that each was loaded from, by their digests.
+    loaded: Mutex<BTreeMap<String, [u8; 32]>>,
+}
 
 /// The decision point, as plugins ask it.
 struct Asked(Arc<DecisionPoint>);
@@ -70,34 +74,44 @@ impl Plugins {
         configured: &[PluginConfig],
         decision_point: &Arc<DecisionPoint>,
     ) -> Result<Self, ServeError> {
-        let host = Host::builder(Asked(decision_point.clone())).observer(Log).build();
+        let host = Host::builder(Asked(decision_point.clone())).observer(Log).unmapped_goes_on().build();
         let host = host.map_err(|error| ConfigError(format!("plugins cannot be run: {error}")))?;
-        for config in configured {
-            load(&host, config)?;
-        }
-        Ok(Self(host))
+        let plugins = Self { host, loaded: Mutex::default() };
+        plugins.reload(configured)?;
+        Ok(plugins)
     }
 
-    /// Loads those whose files are others than before. One that cannot be run leaves the one before it.
+    /// Loads those whose files are others than before. When one of them cannot be run, all stay as they are. Blocks.
     pub(crate) fn reload(&self, configured: &[PluginConfig]) -> Result<(), ServeError> {
-        configured.iter().try_for_each(|config| load(&self.0, config))
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = Vec::new();
+        for config in configured {
+            let bytes = std::fs::read(&config.file).map_err(|error| wrong(config, &error))?;
+            let digest: [u8; 32] = Sha256::digest(&bytes).into();
+            if loaded.get(&config.name) != Some(&digest) {
+                changed.push((config, bytes, digest, settings(config)?));
+            }
+        }
+        let opened = changed
+            .iter()
+            .map(|(config, bytes, _, settings)| (config.name.as_str(), bytes.as_slice(), settings.clone()));
+        self.host.load_all(opened).map_err(|(name, error)| {
+            let config = configured.iter().find(|config| config.name == name);
+            config.map_or_else(|| ConfigError(error.to_string()), |config| wrong(config, &error))
+        })?;
+        loaded.extend(changed.into_iter().map(|(config, _, digest, _)| (config.name.clone(), digest)));
+        Ok(())
     }
 
     /// What becomes of a request. Blocks for as long as plugins run.
     pub(crate) fn verdict(&self, head: &HttpHead) -> Verdict {
-        tokio::task::block_in_place(|| self.0.on_request(head))
+        tokio::task::block_in_place(|| self.host.on_request(head))
     }
 }
 
-fn load(host: &Host, config: &PluginConfig) -> Result<(), ServeError> {
-    let bytes = std::fs::read(&config.file).map_err(|error| wrong(config, &error))?;
-    let settings: Settings = config
-        .settings
-        .clone()
-        .try_into()
-        .map_err(|error: toml::de::Error| wrong(config, &error.to_string().trim_end()))?;
-    host.load(&config.name, &bytes, settings).map_err(|error| wrong(config, &error))?;
-    Ok(())
+fn settings(config: &PluginConfig) -> Result<Settings, ConfigError> {
+    let read = config.settings.clone().try_into();
+    read.map_err(|error: toml::de::Error| wrong(config, &error.to_string().trim_end()))
 }
 
 /// The files of plugins.
@@ -126,8 +140,8 @@ pub(crate) async fn through(State(app): State<App>, request: Request, next: Next
     for (name, value) in request.headers() {
         match name.as_str() {
             "host" => head.headers.set(b":authority", value.as_bytes()),
-            // The body is not shown: it shall not be waited for.
-            "content-length" | "transfer-encoding" => {}
+            // The body is not shown: it shall not be waited for. And what a caller is known by is no plugin's affair.
+            "content-length" | "transfer-encoding" | "authorization" | OF_GATEWAYS => {}
             name => head.headers.append(name.as_bytes(), value.as_bytes()),
         }
     }
@@ -135,8 +149,6 @@ pub(crate) async fn through(State(app): State<App>, request: Request, next: Next
         Verdict::Continue { .. } => next.run(request).await,
         Verdict::Respond { response, cause, .. } => match cause {
             Cause::Plugin(_) => answered(&response),
-            // It maps what gateways ask about; this is a question already.
-            Cause::Denied(reason) if reason == UNMAPPED => next.run(request).await,
             Cause::Denied(reason) => {
                 let detail = format!("what a plugin takes this for is denied: {reason}");
                 Problem::new(StatusCode::FORBIDDEN, "denied", detail).into_response()
@@ -155,10 +167,16 @@ pub(crate) fn failed() -> Problem {
     )
 }
 
+/// The status with which an answer of a plugin lets nothing pass: to whoever asks, a status of success could be a yes.
+pub(crate) fn status(answer: &Answer) -> StatusCode {
+    let said = StatusCode::from_u16(answer.status).ok();
+    said.filter(|status| !status.is_success() && !status.is_informational()).unwrap_or(StatusCode::FORBIDDEN)
+}
+
 /// What a plugin answered.
 fn answered(answer: &Answer) -> Response {
     let mut response = Response::new(Body::from(answer.body.clone()));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
+    *response.status_mut() = status(answer);
     for (name, value) in said(answer) {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             response.headers_mut().append(name, value);

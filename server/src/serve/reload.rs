@@ -2,18 +2,22 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::Signal;
 
 use super::ServeError;
-use super::config::{Config, PluginConfig};
+use super::config::{Config, ConfigError, PluginConfig};
 use super::decision_point::DecisionPoint;
 use super::gateway::Gateway;
 use super::health::Health;
 use super::plugins::{self, Plugins};
 use super::seeing::Seeing;
 use super::tls::Handshakes;
+use crate::clock;
+
+/// What was refused is tried again after so long.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// What files look like from outside, by their paths.
 type Look = Vec<(PathBuf, u64, Option<SystemTime>)>;
@@ -74,6 +78,7 @@ pub(crate) struct Reloaded {
 pub(crate) async fn watch(watched: Watched, reloaded: Reloaded, poll: Duration, mut hang_up: Signal) {
     let Watched { paths, mut used } = watched;
     let mut before = used.clone();
+    let mut refused: Option<Instant> = None;
     loop {
         let asked = if poll.is_zero() || paths.is_empty() {
             hang_up.recv().await.is_some()
@@ -84,36 +89,56 @@ pub(crate) async fn watch(watched: Watched, reloaded: Reloaded, poll: Duration, 
             }
         };
         let now = look(&paths);
-        // Files that still change are left alone until they stand still for once.
-        let changed = now != used && now == before;
+        // Files that still change are left alone until they stand still for once. What was refused may have been
+        // refused for a passing reason: it is tried again, less often.
+        let again = refused.is_some_and(|since| clock::started().saturating_duration_since(since) >= AGAIN);
+        let changed = (now != used && now == before) || again;
         before = now.clone();
         if !asked && !changed {
             continue;
         }
         used = now;
         let reloaded = reloaded.clone();
-        let read = tokio::task::spawn_blocking(move || reload(&reloaded));
-        if read.await.is_err() {
+        let read = tokio::task::spawn_blocking(move || reload(&reloaded)).await;
+        if read.is_err() {
             tracing::error!("reading files again failed");
         }
+        refused = (!read.unwrap_or_default()).then(clock::started);
     }
 }
 
-fn reload(reloaded: &Reloaded) {
+/// Reads everything anew. Whether nothing was refused.
+fn reload(reloaded: &Reloaded) -> bool {
     let Reloaded { decision_point, gateway, handshakes, plugins, health, seeing } = reloaded;
-    let read = |what, outcome: Result<(), &ServeError>| {
+    let mut good = true;
+    let mut read = |what, outcome: Result<(), &ServeError>| {
+        good &= outcome.is_ok();
         seeing.metrics.read(what, outcome.is_err());
         health.read(what, outcome);
     };
-    let policies = decision_point.reload();
-    read("policies", policies.as_ref().map(drop));
-    let reading = decision_point.reading();
-    if let Ok(differ) = policies {
-        let version = reading.policies().version();
-        let what = if differ { "these answer from now on" } else { "read again, nothing has changed" };
-        tracing::info!(version, "policies: {what}");
+    // Policies, facts and mapping are one thing: what a mapping says is what policies look at.
+    match decision_point.load_anew() {
+        Err(error) => read("policies", Err(&error)),
+        Ok(loaded) => match gateway.load_anew(loaded.policies()) {
+            Err(error) => {
+                read("mapping", Err(&error));
+                let why = "they go with a mapping that is refused: neither is used";
+                read("policies", Err(&ConfigError(why.to_owned()).into()));
+            }
+            Ok(mapping) => {
+                let version = loaded.policies().version().to_owned();
+                seeing.metrics.answering(loaded.policies());
+                let differ = decision_point.use_loaded(loaded);
+                mapping.into_iter().for_each(|mapping| gateway.use_mapping(mapping));
+                let what =
+                    if differ { "these answer from now on" } else { "read again, nothing has changed" };
+                tracing::info!(version, "policies: {what}");
+                read("policies", Ok(()));
+                read("mapping", Ok(()));
+            }
+        },
     }
-    read("mapping", gateway.reload(reading.policies()).as_ref().map(drop));
+    read("keys", gateway.reload_keys().as_ref().map(drop));
     if let Some((plugins, configured)) = plugins {
         read("plugins", plugins.reload(configured).as_ref().map(drop));
     }
@@ -123,4 +148,5 @@ fn reload(reloaded: &Reloaded) {
     if let Some(log) = &seeing.log {
         log.reopen();
     }
+    good
 }

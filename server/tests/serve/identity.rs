@@ -248,7 +248,7 @@ fn keys_in_a_file_are_read_again_when_they_change() {
     let (old, new) = (first.token(&claims()), second.token(&claims()));
     assert_eq!((shown(&server, &old), shown(&server, &new)), (said(KNOWN), said(NOBODY)));
     fs::write(folder.path().join("jwks.json"), "{").unwrap();
-    until("it is refused", || server.get("/readyz").1["refused"]["mapping"].is_object());
+    until("it is refused", || server.get("/readyz").1["refused"]["keys"].is_object());
     assert_eq!(shown(&server, &old), said(KNOWN));
     fs::write(folder.path().join("jwks.json"), json!({ "keys": [second.jwk()] }).to_string()).unwrap();
     until("the new key counts", || shown(&server, &new) == said(KNOWN));

@@ -44,6 +44,7 @@ pub(super) struct Echo {
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     iss: String,
+    aud: String,
     approval_id: String,
     grant: GrantId,
     approved_until: Timestamp,
@@ -70,7 +71,14 @@ impl Outcome {
         let id = signer.name("apr_", &[task, &place.to_string()]);
         // Without end: as far ahead as can be written.
         let approved_until = until.unwrap_or(Timestamp::MAX);
-        let claims = Claims { iss: url.to_owned(), approval_id: id.clone(), grant, approved_until, bound };
+        let claims = Claims {
+            iss: url.to_owned(),
+            aud: url.to_owned(),
+            approval_id: id.clone(),
+            grant,
+            approved_until,
+            bound,
+        };
         let state = signer.signed(KIND, &claims)?;
         Some(Self { mode: "reevaluate", approval: Approval { id, approved_until, state } })
     }
@@ -93,7 +101,8 @@ impl AccessRequests {
         };
         let claims = serde_json::from_value(shown.clone()).ok().and_then(|Shown { id, state }| {
             let claims: Claims = self.signer.verified(KIND, &state)?;
-            (claims.approval_id == id && claims.iss == app.public_url).then_some(claims)
+            (claims.approval_id == id && claims.iss == app.public_url && claims.aud == app.public_url)
+                .then_some(claims)
         });
         let Some(claims) = claims else {
             return Said { denies: true, ..denied("approval_unverifiable", "none") };
@@ -101,17 +110,14 @@ impl AccessRequests {
         if !claims.bound.is_about_the_same_as(bound) {
             return if allowed { Said::default() } else { denied("out_of_scope", "request") };
         }
-        if allowed {
-            let echo = Echo { id: claims.approval_id, approved_until: claims.approved_until };
-            return Said { approval: Some(echo), ..Said::default() };
-        }
         let directory = app.decision_point.engine().map(consentry::Engine::directory);
         let grant = directory.as_ref().and_then(|directory| directory.grant(claims.grant.as_str()));
         let is_live = |state: GrantState| matches!(state.seen_at(reading.now()), GrantState::Active { .. });
-        if grant.is_some_and(|grant| is_live(grant.state)) {
-            denied("policy_denied", "none")
-        } else {
-            denied("approval_expired", "request")
+        let counts = grant.is_some_and(|grant| is_live(grant.state));
+        if allowed {
+            let echo = Echo { id: claims.approval_id, approved_until: claims.approved_until };
+            return Said { approval: counts.then_some(echo), ..Said::default() };
         }
+        if counts { denied("policy_denied", "none") } else { denied("approval_expired", "request") }
     }
 }

@@ -3,29 +3,37 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use consentry::Timestamp;
 use consentry::policy::AccessRequest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::{Signer, profile_problem};
 use crate::serve::authzen::{Action, Entity, Whole};
-use crate::serve::body::Unique;
+use crate::serve::body::{Unique, sorted};
 use crate::serve::problem::Problem;
 
 /// The kind of the token, so that it is taken for no other.
 const KIND: &str = "arap-binding+jwt";
 
-/// What was asked, as it was asked.
+/// What was asked, as it was asked: of properties and context only digests, so that a token is short whatever was said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Bound {
     pub(super) subject: Value,
     pub(super) resource: Value,
     pub(super) action: Value,
     /// Of the context, what the schema declares.
-    pub(super) context: Map<String, Value>,
+    pub(super) context: String,
     /// The names of that.
     pub(super) binding_context_members: Vec<String>,
+}
+
+/// What stands for a value, however it is written.
+fn digest(value: Value) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(sorted(value).to_string()))
 }
 
 /// The claims of a binding token (ARAP, "Binding Token Integrity").
@@ -60,6 +68,13 @@ pub(super) struct Denial {
 #[derive(Debug, Default)]
 pub(super) struct Used(Mutex<HashMap<String, (Timestamp, String)>>);
 
+impl Claims {
+    /// Whether the denial is too long ago to ask for access with it.
+    pub(super) fn is_late(&self, now: Timestamp) -> bool {
+        now.has_reached(self.denial_expires_at)
+    }
+}
+
 impl Bound {
     pub(super) fn new(whole: &Whole<'_>, question: &AccessRequest) -> Self {
         let of_context = |context: &Unique| {
@@ -76,7 +91,7 @@ impl Bound {
         action: &Action<'_>,
         context: Map<String, Value>,
     ) -> Self {
-        let mut subject = json!(subject);
+        let (mut subject, mut resource, mut action) = (json!(subject), json!(resource), json!(action));
         // Whoever acts for the subject may be named elsewhere when access is asked for.
         if let Some(properties) = subject.get_mut("properties").and_then(Value::as_object_mut) {
             properties.remove("act");
@@ -84,9 +99,15 @@ impl Bound {
                 subject.as_object_mut().map(|subject| subject.remove("properties"));
             }
         }
+        for part in [&mut subject, &mut resource, &mut action] {
+            if let Some(properties) = part.get_mut("properties") {
+                *properties = Value::String(digest(properties.take()));
+            }
+        }
         let mut binding_context_members: Vec<String> = context.keys().cloned().collect();
         binding_context_members.sort_unstable();
-        Self { subject, resource: json!(resource), action: json!(action), context, binding_context_members }
+        let context = digest(Value::Object(context));
+        Self { subject, resource, action, context, binding_context_members }
     }
 
     /// Whether subject, resource and action are the same, whatever else is said of them: a grant is for a company, a
@@ -138,8 +159,8 @@ impl Signer {
         self.signed(KIND, &claims)
     }
 
-    /// What a denial is bound to, if it was ours and is fresh.
-    pub(super) fn bound(&self, url: &str, denial: &Denial, now: Timestamp) -> Result<Claims, Problem> {
+    /// What a denial is bound to, if it was ours: see [`Claims::is_late`].
+    pub(super) fn bound(&self, url: &str, denial: &Denial) -> Result<Claims, Problem> {
         let invalid = |why: &str| profile_problem(400, "invalid_denial_binding", why);
         let token = denial.binding_token.as_deref();
         let token = token.ok_or_else(|| {
@@ -155,13 +176,6 @@ impl Signer {
         }
         if denial.evaluation_id.as_ref().is_some_and(|id| *id != claims.evaluation_id) {
             return Err(invalid("`denial.evaluation_id` is not that of the denial"));
-        }
-        if now.has_reached(claims.denial_expires_at) {
-            return Err(profile_problem(
-                410,
-                "expired_denial",
-                "the denial is too long ago: ask again what was denied",
-            ));
         }
         Ok(claims)
     }

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ring::hmac;
@@ -62,7 +63,16 @@ enum Line {
 /// Those that wait, by their tasks.
 pub(super) struct Callbacks {
     waiting: Mutex<BTreeMap<String, Waiting>>,
-    file: Option<Mutex<File>>,
+    /// Held from looking who waits to having written it down.
+    file: Mutex<Option<Kept>>,
+}
+
+/// Where they are written down.
+struct Kept {
+    path: PathBuf,
+    file: File,
+    /// Lines in it.
+    lines: usize,
 }
 
 /// What is sent.
@@ -73,6 +83,9 @@ struct Told<'a> {
     #[serde(flatten)]
     notice: &'a Notice,
 }
+
+/// The file is written anew when it has this many more lines than twice those that wait.
+const SPARE: usize = 1_000;
 
 /// So many wait at most.
 pub(super) const MOST: usize = 10_000;
@@ -104,7 +117,7 @@ impl Callbacks {
     /// Those that wait according to the file in `folder`; without a folder, none, and they end with the process.
     pub(super) fn open(folder: Option<&Path>) -> Result<Self, String> {
         let Some(folder) = folder else {
-            return Ok(Self { waiting: Mutex::default(), file: None });
+            return Ok(Self { waiting: Mutex::default(), file: Mutex::default() });
         };
         let path = folder.join("callbacks.jsonl");
         let wrong = |error: std::io::Error| format!("{}: {error}", path.display());
@@ -120,49 +133,75 @@ impl Callbacks {
             }
         }
         let file = rewritten(&path, &waiting).map_err(wrong)?;
-        Ok(Self { waiting: Mutex::new(waiting), file: Some(Mutex::new(file)) })
+        let kept = Kept { path, file, lines: waiting.len() };
+        Ok(Self { waiting: Mutex::new(waiting), file: Mutex::new(Some(kept)) })
     }
 
     /// Keeps one, durably. Blocks.
     pub(super) fn keep(&self, task: &TaskId, caller: &str, callback: Wanted) -> Result<(), String> {
         let one = Waiting { task: task.to_string(), caller: caller.to_owned(), callback };
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.contains_key(&one.task) {
-            return Ok(());
+        // Nobody who only looks at who waits waits for the disk.
+        let mut kept = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let waiting = self.waiting();
+            if waiting.contains_key(&one.task) {
+                return Ok(());
+            }
+            if waiting.len() >= MOST {
+                return Err(format!("{MOST} callbacks wait already"));
+            }
         }
-        if waiting.len() >= MOST {
-            return Err(format!("{MOST} callbacks wait already"));
+        if let Some(kept) = &mut *kept {
+            kept.write(&Line::Wait(one.clone())).map_err(|error| error.to_string())?;
         }
-        self.write(&Line::Wait(one.clone())).map_err(|error| error.to_string())?;
-        waiting.insert(one.task.clone(), one);
+        self.waiting().insert(one.task.clone(), one);
         Ok(())
     }
 
+    /// Forgets one. Blocks.
     fn done(&self, task: &str) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(task);
-        if let Err(error) = self.write(&Line::Done(task.to_owned())) {
+        let mut kept = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting().remove(task);
+        let Some(kept) = &mut *kept else { return };
+        let written = kept.write(&Line::Done(task.to_owned())).and_then(|()| {
+            let waiting = self.waiting().clone();
+            if kept.lines <= 2 * waiting.len() + SPARE {
+                return Ok(());
+            }
+            kept.file = rewritten(&kept.path, &waiting)?;
+            kept.lines = waiting.len();
+            Ok(())
+        });
+        if let Err(error) = written {
             tracing::error!("a callback will be told again after a restart: {error}");
         }
     }
 
-    fn write(&self, line: &Line) -> std::io::Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
-        let text = serde_json::to_string(line)?;
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-        // What was cut off before ends where this begins.
-        writeln!(file, "\n{text}")?;
-        file.sync_data()
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<String, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn all(&self) -> Vec<Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.waiting().values().cloned().collect()
+    }
+}
+
+impl Kept {
+    fn write(&mut self, line: &Line) -> std::io::Result<()> {
+        let text = serde_json::to_string(line)?;
+        // What was cut off before ends where this begins.
+        writeln!(self.file, "\n{text}")?;
+        self.lines += 1;
+        self.file.sync_data()
     }
 }
 
 /// The file with those that wait alone, open to be added to.
 fn rewritten(path: &PathBuf, waiting: &BTreeMap<String, Waiting>) -> std::io::Result<File> {
     let unfinished = path.with_extension("new");
-    let mut file = File::create(&unfinished)?;
+    // What callers gave to be sent back is for nobody else.
+    let mut file =
+        OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&unfinished)?;
     for one in waiting.values() {
         writeln!(file, "{}", serde_json::to_string(&Line::Wait(one.clone()))?)?;
     }
@@ -203,9 +242,16 @@ async fn ended(app: &App, requests: &Arc<AccessRequests>, waiting: Vec<Waiting>)
     let (app, requests) = (app.clone(), requests.clone());
     let look = move || {
         let Some(engine) = app.decision_point.engine() else { return Vec::new() };
-        let notice = |one: &Waiting| requests.notice(&app, engine, &one.task);
-        let told = waiting.into_iter().filter_map(|one| notice(&one).map(|notice| (one, notice)));
-        told.filter(|(_, notice)| notice.status() != Status::Pending).collect()
+        let mut ended = Vec::new();
+        for one in waiting {
+            match requests.notice(&app, engine, &one.task) {
+                Ok(Some(notice)) if notice.status() != Status::Pending => ended.push((one, notice)),
+                Ok(Some(_)) | Err(_) => {}
+                // Of another ledger than this one.
+                Ok(None) => requests.callbacks.done(&one.task),
+            }
+        }
+        ended
     };
     tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
@@ -218,10 +264,10 @@ async fn told(app: App, requests: Arc<AccessRequests>, client: Client, one: Wait
     let allowed = app.callers.callback(&one.caller).filter(|allowed| allowed.allows(&one.callback.endpoint));
     let Some(allowed) = allowed else {
         tracing::error!(task = one.task, caller = one.caller, "a callback is not registered any more");
-        return requests.callbacks.done(&one.task);
+        return forgotten(requests, one).await;
     };
     if !is_wanted {
-        return requests.callbacks.done(&one.task);
+        return forgotten(requests, one).await;
     }
     let told = Told { state: one.callback.state.as_deref(), notice: &notice };
     let body = serde_json::to_vec(&told).unwrap_or_default();
@@ -231,10 +277,14 @@ async fn told(app: App, requests: Arc<AccessRequests>, client: Client, one: Wait
             tokio::time::sleep(Duration::from_secs(1 << failures)).await;
         }
         match client.post(&one.callback.endpoint, body.clone(), &signature).await {
-            Ok(()) => return requests.callbacks.done(&one.task),
+            Ok(()) => return forgotten(requests, one).await,
             Err(error) => tracing::warn!(task = one.task, attempt, "a callback was not taken: {error}"),
         }
     }
     tracing::error!(task = one.task, "a callback is given up");
-    requests.callbacks.done(&one.task);
+    forgotten(requests, one).await;
+}
+
+async fn forgotten(requests: Arc<AccessRequests>, one: Waiting) {
+    let _ = tokio::task::spawn_blocking(move || requests.callbacks.done(&one.task)).await;
 }

@@ -62,8 +62,8 @@ struct Item<'a> {
 #[derive(Clone, Deserialize, JsonSchema)]
 #[schemars(rename = "RequestedAccess")]
 struct Requested {
-    /// Until when. The owner is asked for the longest time that does not go beyond it, of those that can be given: 1, 2, 4
-    /// or 8 hours.
+    /// Until when. The owner is asked for the longest time that is no longer than from the denial until then, of those that
+    /// can be given: 1, 2, 4 or 8 hours. It begins when the owner accepts.
     requested_until: Option<Timestamp>,
 }
 
@@ -131,11 +131,14 @@ impl AccessRequests {
         let mut groups: Vec<Group> = Vec::new();
         let directory = engine.directory();
         for (place, item) in items.iter().enumerate() {
-            let claim = self.claim(app, &asked, item, now)?;
+            let claim = self.claim(app, &asked, item)?;
             let resource = item.resource.uid();
             let askable = askable(&directory, &item.action.name, &resource)
                 .ok_or_else(|| not_requestable("this cannot be asked for"))?;
-            let entry = askable.entry(validity(item.until(&asked), claim.evaluated_at, self.config.validity));
+            let validity = validity(item.until(&asked), claim.evaluated_at, self.config.validity);
+            let too_short =
+                || not_requestable("access is given for an hour at least, from when it is accepted on");
+            let entry = askable.entry(validity.ok_or_else(too_short)?);
             match groups.iter_mut().find(|group| group.site == askable.site) {
                 Some(group) => {
                     group.places.push(place);
@@ -152,10 +155,15 @@ impl AccessRequests {
             None => self.signer.random(""),
         };
         let task = TaskId::new(bundle, name, groups.iter().map(|group| group.places.clone()).collect());
-        let command = key.map(|key| {
-            let body = serde_json::from_slice(text).map(body::sorted).unwrap_or_default().to_string();
-            self.signer.name("arq-", &["command", caller, key, &body])
-        });
+        // One for a key, whatever comes with it: with another body, it is refused.
+        let command = key.map(|key| self.signer.name("arq-", &["command", caller, key]));
+        if claims.iter().any(|claims| claims.is_late(now)) {
+            let opened = task.application(0).filter(|_| key.is_some());
+            if opened.and_then(|opened| directory.application(opened.as_str())).is_none() {
+                let late = "the denial is too long ago: ask again what was denied";
+                return Err(profile_problem(410, "expired_denial", late));
+            }
+        }
         let used = self.used.once(&claims, &task.to_string(), now).ok_or_else(|| {
             profile_problem(400, "invalid_denial_binding", "the denial was used for another request already")
         })?;
@@ -171,16 +179,10 @@ impl AccessRequests {
     }
 
     /// What the denial of an item is bound to, if it is bound to this item.
-    fn claim(
-        &self,
-        app: &App,
-        asked: &Asked<'_>,
-        item: &Item<'_>,
-        now: Timestamp,
-    ) -> Result<Claims, Problem> {
+    fn claim(&self, app: &App, asked: &Asked<'_>, item: &Item<'_>) -> Result<Claims, Problem> {
         let missing = || profile_problem(400, "invalid_denial_binding", "`denial` is missing");
         let denial = item.denial.as_ref().or(asked.denial.as_ref()).ok_or_else(missing)?;
-        let claims = self.signer.bound(&app.public_url, denial, now)?;
+        let claims = self.signer.bound(&app.public_url, denial)?;
         if claims.bound.is_for(&asked.subject, &item.resource, &item.action, asked.context.as_ref()) {
             return Ok(claims);
         }
@@ -242,17 +244,18 @@ impl Item<'_> {
 /// Clocks may differ by so much, in milliseconds: four hours asked for are four hours.
 const SKEW: i64 = 60_000;
 
-/// The longest time that can be given and does not go beyond what is asked for; an hour at least.
-fn validity(until: Option<Timestamp>, from: Timestamp, otherwise: Validity) -> Validity {
-    let Some(until) = until else { return otherwise };
+/// The longest time that can be given and is no longer than what is asked for. `None`: that is less than an hour.
+fn validity(until: Option<Timestamp>, from: Timestamp, otherwise: Validity) -> Option<Validity> {
+    let Some(until) = until else { return Some(otherwise) };
     let length = until.millis().saturating_sub(from.millis()).saturating_add(SKEW);
     let hours = |hours: i64| hours * 3_600_000;
-    match length {
-        _ if length >= hours(8) => Validity::EightHours,
-        _ if length >= hours(4) => Validity::FourHours,
-        _ if length >= hours(2) => Validity::TwoHours,
-        _ => Validity::OneHour,
-    }
+    let all = [
+        (8, Validity::EightHours),
+        (4, Validity::FourHours),
+        (2, Validity::TwoHours),
+        (1, Validity::OneHour),
+    ];
+    all.into_iter().find(|(least, _)| length >= hours(*least)).map(|(_, validity)| validity)
 }
 
 /// Opens an application for each group: all of them or none.
@@ -279,13 +282,16 @@ fn open(
     }
     let mut opened = Vec::new();
     for (application, submission) in submissions {
-        let answer = engine.submit(&submission, clock::now()).map_err(|error| broken(&error))?;
-        match answer.refusal() {
+        let problem = match engine.submit(&submission, clock::now()) {
+            Ok(answer) => answer.refusal().map(refused),
+            Err(error) => Some(broken(&error)),
+        };
+        match problem {
             None => opened.push(application),
-            Some(refusal) => {
+            Some(problem) => {
                 // What was opened for other sites goes again.
                 withdraw(engine, opened.into_iter())?;
-                return Err(refused(refusal));
+                return Err(problem);
             }
         }
     }

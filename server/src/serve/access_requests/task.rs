@@ -11,7 +11,7 @@ use axum::routing::{delete, get, post};
 use consentry::command::{Command, Submission};
 use consentry::directory::Directory;
 use consentry::domain::{ApplicationId, GrantId, Principal, Timestamp};
-use consentry::engine::Engine;
+use consentry::engine::{Engine, EngineError};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Map;
@@ -213,14 +213,16 @@ impl Notice {
 }
 
 impl AccessRequests {
-    /// What to tell about a task; `None`: there is none of this id, or the engine failed. Blocks.
-    pub(super) fn notice(&self, app: &App, engine: &Engine, id: &str) -> Option<Notice> {
-        let id = TaskId::parse(id)?;
-        let items = engine.look(|directory, now| items(directory, &id, now), clock::now()).ok()??;
+    /// What to tell about a task; `None`: there is none of this id. Blocks.
+    pub(super) fn notice(&self, app: &App, engine: &Engine, id: &str) -> Result<Option<Notice>, EngineError> {
+        let Some(id) = TaskId::parse(id) else { return Ok(None) };
+        let Some(items) = engine.look(|directory, now| items(directory, &id, now), clock::now())? else {
+            return Ok(None);
+        };
         let url = format!("{}{REQUESTS}/{id}", app.public_url);
-        let expires_at = items.iter().map(|item| item.deadline).max()?;
+        let expires_at = items.iter().map(|item| item.deadline).max().unwrap_or(Timestamp::MIN);
         let status = together(&items);
-        Some(Notice {
+        Ok(Some(Notice {
             task: Task {
                 id: id.to_string(),
                 status,
@@ -229,7 +231,7 @@ impl AccessRequests {
                 links: None,
                 items: None,
             },
-        })
+        }))
     }
 
     /// What there is to say about a task now. Blocks.

@@ -94,7 +94,8 @@ pub(super) async fn evaluate(State(app): State<App>, request: Request) -> Result
     let semantic = options.map(|Object(options)| options.evaluations_semantic).unwrap_or_default();
     let answer = |parts: &Parts<'_>| answered(&app, &asker, &reading, parts, &defaults);
     let failed = |problem: Problem| {
-        app.seeing.decided(&asker, &Decided::not(&problem.detail));
+        // Its detail can repeat what was said: secrets, too.
+        app.seeing.decided(&asker, &Decided::not(problem.code));
         Decision::from(problem)
     };
     let answer = |text: &RawValue| {

@@ -133,10 +133,18 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// A type, an id or a name has so many bytes at most.
+const LONGEST: usize = 1024;
+
 impl Whole<'_> {
     /// The question as the policies are asked it.
     pub(super) fn question(&self, policies: &Policies) -> Result<AccessRequest, Problem> {
         let Self { subject, action, resource, context } = self;
+        for name in [&subject.r#type, &subject.id, &action.name, &resource.r#type, &resource.id] {
+            if name.len() > LONGEST {
+                return Err(Problem::invalid(format!("a type, id or name has more than {LONGEST} bytes")));
+            }
+        }
         let says_more = [&subject.properties, &action.properties, &resource.properties]
             .into_iter()
             .chain(*context)

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::Response;
+use axum::http::{Response, StatusCode};
 use consentry::policy::{Claims, Reading, Sought};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::request::{self, Action, Entity, Kind, no_question, or_null, required};
+use crate::clock;
 use crate::serve::app::{App, Limits};
 use crate::serve::body::{self, Object, Unique};
 use crate::serve::problem::Problem;
@@ -93,7 +94,7 @@ pub(super) struct FoundAction {
 
 /// `POST /access/v1/search/subject`
 pub(super) async fn subjects(State(app): State<App>, request: Request) -> Result<Response<Body>, Problem> {
-    searched(app, request, |text, reading, limits| {
+    searched(app, request, |text, reading, limits, go_on| {
         let search: SubjectSearch<'_> = body::parsed(text)?;
         let subject = required(search.subject, "subject")?;
         let action = required(search.action, "action")?;
@@ -110,14 +111,14 @@ pub(super) async fn subjects(State(app): State<App>, request: Request) -> Result
             resource: resource.properties.0,
             context: search.context.0,
         };
-        entities(reading, limits, (&sought, &claims, &subject.r#type), wanted(search.page), &asked)
+        entities(reading, limits, (&sought, &claims, &subject.r#type), wanted(search.page), &asked, go_on)
     })
     .await
 }
 
 /// `POST /access/v1/search/resource`
 pub(super) async fn resources(State(app): State<App>, request: Request) -> Result<Response<Body>, Problem> {
-    searched(app, request, |text, reading, limits| {
+    searched(app, request, |text, reading, limits, go_on| {
         let search: ResourceSearch<'_> = body::parsed(text)?;
         let subject = required(search.subject, "subject")?;
         let action = required(search.action, "action")?;
@@ -134,14 +135,14 @@ pub(super) async fn resources(State(app): State<App>, request: Request) -> Resul
             resource: resource.properties.0,
             context: search.context.0,
         };
-        entities(reading, limits, (&sought, &claims, &resource.r#type), wanted(search.page), &asked)
+        entities(reading, limits, (&sought, &claims, &resource.r#type), wanted(search.page), &asked, go_on)
     })
     .await
 }
 
 /// `POST /access/v1/search/action`
 pub(super) async fn actions(State(app): State<App>, request: Request) -> Result<Response<Body>, Problem> {
-    searched(app, request, |text, reading, limits| {
+    searched(app, request, |text, reading, limits, _| {
         let search: ActionSearch<'_> = body::parsed(text)?;
         let subject = required(search.subject, "subject")?;
         let resource = required(search.resource, "resource")?;
@@ -178,12 +179,13 @@ fn entities(
     (sought, claims, entity_type): (&Sought, &Claims, &Cow<'_, str>),
     page: Option<Page>,
     asked: &Token,
+    go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Response<Body>, Problem> {
     let span = Page::span(page.as_ref(), asked, limits)?;
     let (ids, next) = if span.found == 0 {
         (Vec::new(), Some(span.after))
     } else {
-        let found = reading.search(sought, claims, &span).map_err(no_question)?;
+        let found = reading.search(sought, claims, &span, go_on).map_err(no_question)?;
         (found.ids, found.next.map(Some))
     };
     let page = PageAnswer::of(page.as_ref(), next, ids.len(), span.found, asked);
@@ -195,13 +197,24 @@ fn entities(
 async fn searched(
     app: App,
     request: Request,
-    search: impl FnOnce(&Bytes, &Reading, &Limits) -> Result<Response<Body>, Problem> + Send + 'static,
+    search: impl FnOnce(&Bytes, &Reading, &Limits, &mut dyn FnMut() -> bool) -> Result<Response<Body>, Problem>
+    + Send
+    + 'static,
 ) -> Result<Response<Body>, Problem> {
     let text = request::text(&app, request).await?;
-    let closed = |_| Problem::internal("the server is ending");
-    let turn = app.searches.clone().acquire_owned().await.map_err(closed)?;
+    let patience = app.limits.search.of_clock();
+    let turn = match tokio::time::timeout(patience, app.searches.clone().acquire_owned()).await {
+        Ok(turn) => turn.map_err(|_| Problem::internal("the server is ending"))?,
+        Err(_) => {
+            let detail = "as many searches are under way as there may be";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_searches", detail));
+        }
+    };
     let searching = tokio::task::spawn_blocking(move || {
-        let answer = search(&text, &app.decision_point.reading(), &app.limits);
+        let begun = clock::started();
+        let ending = app.ending.clone();
+        let mut go_on = || !*ending.borrow() && clock::started().saturating_duration_since(begun) < patience;
+        let answer = search(&text, &app.decision_point.reading(), &app.limits, &mut go_on);
         drop(turn);
         answer
     });

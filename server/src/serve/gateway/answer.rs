@@ -5,6 +5,32 @@ use serde_json::{Map, Value, json};
 use super::Verdict;
 use crate::serve::problem::Problem;
 
+/// What is said with a request that passes, by nobody but this server.
+const OWN: [&str; 6] = [
+    "x-consentry-decision",
+    "x-consentry-reason",
+    "x-consentry-principal",
+    "x-consentry-revision",
+    "x-consentry-policies",
+    "x-consentry-valid-until",
+];
+
+fn is_own(name: &str) -> bool {
+    name.starts_with("x-consentry-")
+}
+
+/// Whether every header can hold this.
+fn is_plain(value: &str) -> bool {
+    value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// A text with escapes in place of what no header can hold, as Cedar reads them: `\u{f6}`.
+fn ascii(text: &str) -> String {
+    text.chars()
+        .map(|c| if (' '..='~').contains(&c) { c.to_string() } else { c.escape_default().to_string() })
+        .collect()
+}
+
 impl Verdict {
     /// The code of a decision.
     fn decision(&self) -> &'static str {
@@ -17,25 +43,37 @@ impl Verdict {
         headers.extend(self.reason.map(|reason| ("x-consentry-reason", reason.to_owned())));
         if self.allowed {
             // Always: nobody shall say it in its place. Where nobody had to be known, nobody is.
-            let principal = self.question.as_ref().map(|question| question.principal.to_string());
+            let principal = self.question.as_ref().map(|question| ascii(&question.principal.to_string()));
             headers.push(("x-consentry-principal", principal.unwrap_or_default()));
         }
         if let Some(evaluation) = &self.evaluation {
             headers.push(("x-consentry-revision", evaluation.revision.to_string()));
             if !evaluation.determining_policies.is_empty() {
-                headers.push(("x-consentry-policies", evaluation.determining_policies.join(",")));
+                headers.push(("x-consentry-policies", ascii(&evaluation.determining_policies.join(","))));
             }
             headers
                 .extend(evaluation.valid_until.map(|until| ("x-consentry-valid-until", until.to_string())));
         }
         let mut headers: Vec<(String, String)> =
             headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        // Nobody but the server says these.
-        let of_plugins = self.set.iter().filter(|(name, _)| !name.starts_with("x-consentry-"));
+        let of_plugins = self.set.iter().filter(|(name, value)| !is_own(name) && is_plain(value));
         headers.extend(of_plugins.cloned());
-        // What no header can hold is left out.
-        headers.retain(|(_, value)| value.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         headers
+    }
+
+    /// Headers that a request loses before it passes: those that plugins removed, those that they set to what no header
+    /// can hold, and whatever only this server says and does not say of this request.
+    pub(super) fn removed(&self) -> Vec<String> {
+        if !self.allowed {
+            return Vec::new();
+        }
+        let said = self.headers();
+        let unsaid =
+            OWN.iter().filter(|own| !said.iter().any(|(name, _)| name == *own)).map(|own| (*own).to_owned());
+        let lost = self.set.iter().filter(|(name, value)| !is_own(name) && !is_plain(value));
+        let of_plugins = self.removed.iter().chain(lost.map(|(name, _)| name));
+        let of_plugins = of_plugins.filter(|name| !is_own(name)).cloned();
+        unsaid.chain(of_plugins).collect()
     }
 
     /// What who asked reads in place of what it asked for.

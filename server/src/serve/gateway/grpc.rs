@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
 use envoy_types::ext_authz::v3::pb::{
     Authorization, AuthorizationServer, CheckRequest, CheckResponse, DeniedHttpResponse, HeaderAppendAction,
     HeaderValue, HeaderValueOption, HttpStatus, OkHttpResponse,
@@ -19,8 +22,9 @@ use super::Verdict;
 use super::request::{GatewayRequest, Headers};
 use crate::clock;
 use crate::serve::app::App;
-use crate::serve::callers::{admitted, credentials_of_gateway};
+use crate::serve::callers::{Caller, admitted, credentials_of_gateway};
 use crate::serve::config::Role;
+use crate::serve::problem::Problem;
 use crate::serve::seeing::{Asker, Via};
 use crate::serve::tls::Peer;
 
@@ -36,21 +40,46 @@ struct Service {
 pub(crate) fn service(app: &App) -> Router {
     let service = AuthorizationServer::new(Service { app: app.clone() })
         .max_decoding_message_size(app.limits.body_bytes);
-    Router::new().route_service("/envoy.service.auth.v3.Authorization/{method}", service)
+    Router::new()
+        .route_service("/envoy.service.auth.v3.Authorization/{method}", service)
+        .layer(from_fn_with_state(app.clone(), admit))
+}
+
+/// Lets a request on if its caller may ask, and with its body read within the limits: nothing is kept for strangers.
+async fn admit(
+    State(app): State<App>,
+    mut request: axum::extract::Request,
+    next: Next,
+) -> axum::response::Response {
+    let peer = request.extensions().get::<Arc<Peer>>();
+    let caller = app.callers.who(credentials_of_gateway(request.headers()), peer.map(|peer| &**peer));
+    let refused = |problem: Problem| {
+        let status = match problem.status {
+            StatusCode::UNAUTHORIZED => Status::unauthenticated(problem.detail),
+            StatusCode::TOO_MANY_REQUESTS => Status::resource_exhausted(problem.detail),
+            StatusCode::REQUEST_TIMEOUT => Status::deadline_exceeded(problem.detail),
+            StatusCode::PAYLOAD_TOO_LARGE => Status::out_of_range(problem.detail),
+            StatusCode::BAD_REQUEST => Status::invalid_argument(problem.detail),
+            _ => Status::permission_denied(problem.detail),
+        };
+        status.into_http()
+    };
+    match admitted(caller, Role::Evaluate) {
+        Ok(caller) => drop(request.extensions_mut().insert(caller)),
+        Err(problem) => return refused(problem),
+    }
+    let (head, body) = request.into_parts();
+    match app.read(body).await {
+        Ok(body) => next.run(axum::extract::Request::from_parts(head, Body::from(body))).await,
+        Err(problem) => refused(problem),
+    }
 }
 
 #[tonic::async_trait]
 impl Authorization for Service {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let peer = request.extensions().get::<Arc<Peer>>().cloned();
-        let headers = request.metadata().as_ref();
-        let caller = self.app.callers.who(credentials_of_gateway(headers), peer.as_deref());
-        let asker = Asker::new(Via::ExtAuthzGrpc, headers, caller.as_ref().ok().cloned());
-        admitted(caller, Role::Evaluate).map_err(|problem| match problem.status {
-            StatusCode::UNAUTHORIZED => Status::unauthenticated(problem.detail),
-            StatusCode::TOO_MANY_REQUESTS => Status::resource_exhausted(problem.detail),
-            _ => Status::permission_denied(problem.detail),
-        })?;
+        let caller = request.extensions().get::<Arc<Caller>>().cloned();
+        let asker = Asker::new(Via::ExtAuthzGrpc, request.metadata().as_ref(), caller);
         let asked = request.into_inner().attributes.and_then(|attributes| attributes.request?.http);
         let verdict = match &asked {
             #[cfg(feature = "bench")]
@@ -91,7 +120,10 @@ impl Headers for HttpRequest {
     }
 
     fn each(&self, see: &mut dyn FnMut(&str, &[u8])) {
-        let is_field = |name: &&String| !name.starts_with(':');
+        if !self.host.is_empty() {
+            see("host", self.host.as_bytes());
+        }
+        let is_field = |name: &&String| !name.starts_with(':') && !name.eq_ignore_ascii_case("host");
         match &self.header_map {
             Some(all) => {
                 for header in all.headers.iter().filter(|header| is_field(&&header.key)) {
@@ -128,7 +160,7 @@ fn said(verdict: &Verdict) -> CheckResponse {
         }
     };
     response.set_http_response(if verdict.allowed {
-        let headers_to_remove = verdict.removed.clone();
+        let headers_to_remove = verdict.removed();
         OkHttpResponse { headers, headers_to_remove, ..OkHttpResponse::default() }.to_http_response()
     } else {
         let mut headers = headers;

@@ -90,6 +90,12 @@ fn said(verdict: &Verdict) -> Response<Body> {
             headers.insert(name, value);
         }
     }
+    // As Envoy reads it; others have no means to remove what they are not configured to.
+    if let Ok(removed) = HeaderValue::from_str(&verdict.removed().join(",")).as_ref()
+        && !removed.is_empty()
+    {
+        headers.insert("x-envoy-auth-headers-to-remove", removed.clone());
+    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if verdict.status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"consentry\""));

@@ -36,7 +36,10 @@ impl Identities {
         let Some(config) = config else { return Ok(Self::Nobody) };
         Ok(match &config.jwt {
             Some(jwt) => Self::Token(Arc::new(Verifier::new(jwt)?)),
-            None => Self::Headers(config.headers.clone()),
+            None => {
+                let lower = |(name, header): (&String, &String)| (name.clone(), header.to_ascii_lowercase());
+                Self::Headers(config.headers.iter().map(lower).collect())
+            }
         })
     }
 

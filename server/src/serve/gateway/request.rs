@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use crate::serve::callers::OF_GATEWAYS;
+
 /// The headers of a request, whatever brought them.
 pub(crate) trait Headers {
     /// The value of a header; `None`: it is not there, there more than once, or no text.
@@ -73,9 +75,9 @@ impl GatewayRequest<'_> {
         found.next().is_none().then(|| value.into_owned())
     }
 
-    /// A header; `None`: it is not there, or more than once.
+    /// A header; `None`: it is not there, or more than once, or says by what the gateway is known.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.one(name)
+        (!name.eq_ignore_ascii_case(OF_GATEWAYS)).then(|| self.headers.one(name)).flatten()
     }
 }
 

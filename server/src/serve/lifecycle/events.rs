@@ -15,6 +15,7 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -86,9 +87,10 @@ pub(super) async fn events(
     })?;
     let (sender, receiver) = mpsc::channel(AHEAD);
     let (subscription, ending) = (engine.subscribe(from), app.ending.clone());
+    let runtime = Handle::current();
     std::thread::Builder::new()
         .name("events".to_owned())
-        .spawn(move || tell(subscription, &sender, &ending, place))
+        .spawn(move || tell(subscription, (&sender, &runtime), &ending, place))
         .map_err(|error| Problem::internal(error.to_string()))?;
     let body = Body::new(StreamBody::new(ReceiverStream::new(receiver)));
     let mut response = Response::new(body);
@@ -99,14 +101,20 @@ pub(super) async fn events(
 
 type Told = Result<Frame<Bytes>, Infallible>;
 
+/// Whoever does not read for so long is gone.
+const DEAF: Duration = Duration::from_secs(30);
+
 /// Tells a subscriber what happens, until nobody listens, or the server ends.
 fn tell(
     mut subscription: Subscription,
-    sender: &mpsc::Sender<Told>,
+    (sender, runtime): (&mpsc::Sender<Told>, &Handle),
     ending: &watch::Receiver<bool>,
     place: OwnedSemaphorePermit,
 ) {
-    let tell = |text: String| sender.blocking_send(Ok(Frame::data(Bytes::from(text)))).is_ok();
+    let tell = |text: String| {
+        let sent = sender.send_timeout(Ok(Frame::data(Bytes::from(text))), DEAF);
+        runtime.block_on(sent).is_ok()
+    };
     // The beginning at once, so that who waits for it knows that the stream is there.
     let mut listening = tell(": here\n\n".to_owned());
     let mut silent = Duration::ZERO;

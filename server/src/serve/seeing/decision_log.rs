@@ -3,8 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use consentry::Timestamp;
@@ -19,7 +21,9 @@ use crate::serve::config::{ConfigError, DecisionLogConfig};
 
 /// Writes decisions down, on a thread of its own.
 pub(crate) struct DecisionLog {
-    lines: SyncSender<Message>,
+    lines: SyncSender<String>,
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
     dropped: Counter,
     /// Of a million allows, so many are written down; of denials, all.
     sample: u64,
@@ -28,13 +32,19 @@ pub(crate) struct DecisionLog {
     redact: Vec<String>,
 }
 
-enum Message {
-    Line(String),
-    Reopen,
+/// What the writer is told beside lines, so that nobody waits for it who tells it.
+#[derive(Default)]
+struct Shared {
+    /// Bytes of lines that wait.
+    waiting: AtomicUsize,
+    reopen: AtomicBool,
+    end: AtomicBool,
 }
 
 /// Lines that wait for the disk. Beyond that, decisions go on and lines are lost, and counted.
 const WAITING: usize = 65_536;
+/// And bytes of them.
+const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// What takes the place of a secret.
 const REDACTED: &str = "[redacted]";
@@ -79,9 +89,11 @@ impl DecisionLog {
         let file = opened(&path)
             .map_err(|error| ConfigError(format!("cannot write {}: {error}", path.display())))?;
         let (lines, waiting) = sync_channel(WAITING);
-        std::thread::Builder::new()
+        let shared = Arc::new(Shared::default());
+        let (told, dropped) = (shared.clone(), metrics.dropped());
+        let writer = std::thread::Builder::new()
             .name("decisions".to_owned())
-            .spawn(move || write(&path, file, &waiting))?;
+            .spawn(move || write(&path, file, &waiting, (&told, &dropped)))?;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -90,6 +102,8 @@ impl DecisionLog {
         let sample = (config.sample * 1e6).round() as u64;
         Ok(Self {
             lines,
+            shared,
+            writer: Mutex::new(Some(writer)),
             dropped: metrics.dropped(),
             sample,
             allows: AtomicU64::new(0),
@@ -100,7 +114,21 @@ impl DecisionLog {
 
     /// Writes to the file that is there by its name now: another one may have taken its place.
     pub(crate) fn reopen(&self) {
-        let _ = self.lines.send(Message::Reopen);
+        self.shared.reopen.store(true, Ordering::Release);
+    }
+
+    /// Waits, but not for longer than `patience`, until all is written down that was decided. Blocks.
+    pub(crate) fn close(&self, patience: Duration) {
+        self.shared.end.store(true, Ordering::Release);
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(writer) = writer else { return };
+        let begun = clock::started();
+        while !writer.is_finished() && clock::started().saturating_duration_since(begun) < patience {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if !writer.is_finished() {
+            tracing::error!("the last decisions could not be written down in time");
+        }
     }
 
     pub(super) fn decided(&self, asker: &Asker, decided: &Decided<'_>) {
@@ -137,9 +165,11 @@ impl DecisionLog {
             .unwrap_or(u64::MAX),
         };
         let Ok(text) = serde_json::to_string(&line) else { return };
-        match self.lines.try_send(Message::Line(text)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => drop(self.dropped.inc()),
+        let bytes = text.len();
+        let waiting = self.shared.waiting.fetch_add(bytes, Ordering::Relaxed);
+        if waiting.saturating_add(bytes) > WAITING_BYTES || self.lines.try_send(text).is_err() {
+            self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            self.dropped.inc();
         }
     }
 
@@ -188,22 +218,31 @@ fn opened(path: &Path) -> io::Result<BufWriter<Box<dyn Write + Send>>> {
     Ok(BufWriter::new(Box::new(file)))
 }
 
-/// Writes lines until nobody sends any more. They are handed to the system whenever none waits.
-fn write(path: &Path, mut out: BufWriter<Box<dyn Write + Send>>, waiting: &Receiver<Message>) {
+/// Writes lines until it is told to end, or nobody sends any more. They are handed to the system whenever none waits.
+fn write(
+    path: &Path,
+    mut out: BufWriter<Box<dyn Write + Send>>,
+    lines: &Receiver<String>,
+    (told, dropped): (&Shared, &Counter),
+) {
     let mut lost = false;
     loop {
-        let message = match waiting.recv_timeout(Duration::from_millis(100)) {
-            Ok(message) => message,
-            Err(RecvTimeoutError::Timeout) => {
-                let _ = out.flush();
-                continue;
+        let ends = told.end.load(Ordering::Acquire);
+        let patience = if ends { Duration::ZERO } else { Duration::from_millis(100) };
+        let line = lines.recv_timeout(patience);
+        let reopened = match told.reopen.swap(false, Ordering::AcqRel) {
+            true => out.flush().and_then(|()| opened(path)).map(|new| out = new),
+            false => Ok(()),
+        };
+        let written = reopened.and_then(|()| match &line {
+            Ok(line) => {
+                told.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                writeln!(out, "{line}").inspect_err(|_| {
+                    dropped.inc();
+                })
             }
-            Err(RecvTimeoutError::Disconnected) => break,
-        };
-        let written = match message {
-            Message::Line(line) => writeln!(out, "{line}"),
-            Message::Reopen => out.flush().and_then(|()| opened(path)).map(|new| out = new),
-        };
+            Err(_) => out.flush(),
+        });
         match written {
             Ok(()) => lost = false,
             Err(error) if !lost => {
@@ -211,6 +250,11 @@ fn write(path: &Path, mut out: BufWriter<Box<dyn Write + Send>>, waiting: &Recei
                 tracing::error!("decisions are not written down: {}: {error}", path.display());
             }
             Err(_) => {}
+        }
+        match line {
+            Err(RecvTimeoutError::Timeout) if ends => break,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
         }
     }
     let _ = out.flush();

@@ -1,16 +1,17 @@
 //! Numbers for Prometheus.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{Response, StatusCode};
 use axum::routing::get;
 use consentry::lifecycle::grant::GrantState;
+use consentry::policy::Policies;
 use consentry::{Directory, Revision, Timestamp};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -77,6 +78,7 @@ pub(crate) struct Metrics {
     revision: Gauge,
     live_grants: Gauge,
     counted: Mutex<Option<Counted>>,
+    answering: ArcSwapOption<Policies>,
 }
 
 /// When live grants were counted, and at which revision.
@@ -129,15 +131,16 @@ impl Metrics {
             revision,
             live_grants,
             counted: Mutex::default(),
+            answering: ArcSwapOption::empty(),
         }
     }
 
     pub(super) fn decided(&self, via: Via, decided: &Decided<'_>) {
         // Only actions of the schema are told apart: whoever asks could make any number of others up.
-        let known = decided
-            .evaluation
-            .is_some_and(|evaluation| evaluation.reason != Some(consentry::DenyReason::UnknownAction));
-        let action = decided.question.filter(|_| known).map_or("", |question| question.action.as_str());
+        let policies = self.answering.load();
+        let known = |action: &&str| policies.as_ref().is_some_and(|policies| policies.has_action(action));
+        let action =
+            decided.question.map(|question| question.action.as_str()).filter(known).unwrap_or_default();
         let labels = DecisionLabels {
             via: via.name(),
             action: action.to_owned(),
@@ -145,6 +148,11 @@ impl Metrics {
             reason: decided.reason.unwrap_or_default().to_owned(),
         };
         self.decisions.get_or_create(&labels).inc();
+    }
+
+    /// These policies answer from now on.
+    pub(crate) fn answering(&self, policies: &Policies) {
+        self.answering.store(Some(Arc::new(policies.clone())));
     }
 
     /// A request of a known caller was answered.

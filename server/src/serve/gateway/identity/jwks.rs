@@ -1,9 +1,11 @@
 //! The keys that tokens are verified with: from a file, or from where their issuer publishes them.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::Uri;
 use jsonwebtoken::jwk::JwkSet;
 use tokio::sync::watch;
 
@@ -20,10 +22,20 @@ pub(crate) enum KeySource {
 
 /// How often published keys are read again.
 const EVERY: Duration = Duration::from_secs(300);
-/// How soon, when they could not be read.
+/// How soon, when they could not be read, or a token came for which there is none.
 const SOON: Duration = Duration::from_secs(5);
 /// More than this are no keys, in bytes.
 const MOST: usize = 1024 * 1024;
+
+/// Whether a URL leads nowhere but to this machine.
+fn is_here(url: &str) -> bool {
+    let Ok(url) = url.parse::<Uri>() else { return false };
+    let Some(authority) = url.authority().filter(|authority| !authority.as_str().contains('@')) else {
+        return false;
+    };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
 
 impl KeySource {
     /// A URL, or a path.
@@ -31,9 +43,8 @@ impl KeySource {
         if at.starts_with("https://") {
             return Ok(Self::Url(at.to_owned()));
         }
-        if let Some(rest) = at.strip_prefix("http://") {
-            let host = rest.split(['/', ':']).next().unwrap_or_default();
-            if host != "localhost" && !rest.starts_with("127.") && !rest.starts_with("[::1]") {
+        if at.starts_with("http://") {
+            if !is_here(at) {
                 return Err(ConfigError(format!(
                     "`identity.jwt.jwks` is {at}: whoever is on the way could change the keys; use https://"
                 ))
@@ -77,7 +88,12 @@ pub(crate) async fn keep_up(verifier: Arc<Verifier>, mut ending: watch::Receiver
             }
         };
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(SOON) => {}
+            _ = ending.changed() => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait.saturating_sub(SOON)) => {}
+            () = verifier.unknown.notified() => {}
             _ = ending.changed() => return,
         }
     }

@@ -9,6 +9,7 @@ use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
 
 use super::{KeySource, Unauthenticated, crypto};
 use crate::serve::ServeError;
@@ -23,13 +24,17 @@ pub(crate) struct Verifier {
     /// Milliseconds by which clocks may differ.
     leeway: i64,
     pub(crate) source: KeySource,
+    /// A token came for which no key is.
+    pub(super) unknown: Notify,
     keys: ArcSwap<Keys>,
-    known: Mutex<Known>,
 }
 
-/// The keys, each for its algorithm.
+/// The keys, each for its algorithm, and what was verified with them: with the keys goes what they vouched for.
 #[derive(Default)]
-struct Keys(Vec<Key>);
+struct Keys {
+    keys: Vec<Key>,
+    known: Mutex<Known>,
+}
 
 struct Key {
     id: Option<String>,
@@ -76,15 +81,14 @@ impl Verifier {
             validation,
             leeway: i64::try_from(config.leeway.of_clock().as_millis()).unwrap_or_default(),
             source,
+            unknown: Notify::new(),
             keys: ArcSwap::from_pointee(keys),
-            known: Mutex::default(),
         })
     }
 
     /// Verifies with these keys from now on. What was verified with others is verified again.
     pub(crate) fn use_keys(&self, set: &JwkSet) {
         self.keys.store(Arc::new(Keys::of(set)));
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Known::default();
     }
 
     /// Who asks, by the token among the headers. `None`: there is no token.
@@ -110,11 +114,12 @@ impl Verifier {
             return Err(because("the token is too long"));
         }
         let digest: [u8; 32] = Sha256::digest(token).into();
-        let verified = match self.remembered(&digest) {
+        let keys = self.keys.load();
+        let verified = match keys.remembered(&digest) {
             Some(verified) => verified,
             None => {
-                let verified = self.verified(token)?;
-                self.remember(digest, verified.clone());
+                let verified = self.verified(&keys, token)?;
+                keys.remember(digest, verified.clone());
                 verified
             }
         };
@@ -128,21 +133,8 @@ impl Verifier {
         Ok(Some(verified.identity))
     }
 
-    fn remembered(&self, digest: &[u8; 32]) -> Option<Verified> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.young.get(digest).or_else(|| known.old.get(digest)).cloned()
-    }
-
-    fn remember(&self, digest: [u8; 32], verified: Verified) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.young.len() >= HALF {
-            known.old = std::mem::take(&mut known.young);
-        }
-        known.young.insert(digest, verified);
-    }
-
     /// Checks signature, issuer and audience.
-    fn verified(&self, token: &str) -> Result<Verified, Unauthenticated> {
+    fn verified(&self, keys: &Keys, token: &str) -> Result<Verified, Unauthenticated> {
         let wrong = |error: &dyn std::fmt::Display| {
             Unauthenticated(format!("the token is not valid: {error}").into())
         };
@@ -150,11 +142,10 @@ impl Verifier {
         if header.crit.is_some() || header.extras.inner().contains_key("crit") {
             return Err(wrong(&"it asks for an extension"));
         }
-        let keys = self.keys.load();
-        if keys.0.is_empty() {
+        if keys.keys.is_empty() {
             return Err(Unauthenticated("there are no keys to verify tokens with".into()));
         }
-        let fitting = keys.0.iter().filter(|key| {
+        let fitting = keys.keys.iter().filter(|key| {
             key.algorithm.is_none_or(|algorithm| algorithm == header.alg)
                 && header.kid.as_ref().is_none_or(|wanted| key.id.as_ref() == Some(wanted))
         });
@@ -163,6 +154,11 @@ impl Verifier {
         }
         let validation = Validation { algorithms: vec![header.alg], ..self.validation.clone() };
         let mut last = wrong(&"no key is for it");
+        let mut fitting = fitting.peekable();
+        if fitting.peek().is_none() {
+            // Its issuer may have a new one.
+            self.unknown.notify_one();
+        }
         for key in fitting {
             match jsonwebtoken::decode::<Unique>(token, &key.key, &validation) {
                 Ok(data) => return verified(data.claims.0),
@@ -191,7 +187,20 @@ fn verified(claims: Map<String, Value>) -> Result<Verified, Unauthenticated> {
 impl Keys {
     /// Those of the set that tokens can be verified with; the others are left out.
     fn of(set: &JwkSet) -> Self {
-        Self(set.keys.iter().filter_map(Key::of).collect())
+        Self { keys: set.keys.iter().filter_map(Key::of).collect(), known: Mutex::default() }
+    }
+
+    fn remembered(&self, digest: &[u8; 32]) -> Option<Verified> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.young.get(digest).or_else(|| known.old.get(digest)).cloned()
+    }
+
+    fn remember(&self, digest: [u8; 32], verified: Verified) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.young.len() >= HALF {
+            known.old = std::mem::take(&mut known.young);
+        }
+        known.young.insert(digest, verified);
     }
 }
 

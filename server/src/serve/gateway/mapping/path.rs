@@ -24,7 +24,7 @@ fn decoded(segment: &str) -> Result<Cow<'_, str>, Unmapped> {
     if text == "." || text == ".." {
         return Err(Unmapped::Ambiguous("it holds `.` or `..`"));
     }
-    if text.contains(['/', '\\', '%']) || text.chars().any(char::is_control) {
+    if text.contains(['/', '\\', '%', ';', '?', '#']) || text.chars().any(char::is_control) {
         return Err(Unmapped::Ambiguous("an escape in it hides what servers read in different ways"));
     }
     Ok(text)
