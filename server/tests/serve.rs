@@ -20,6 +20,8 @@ mod callbacks;
 mod callers;
 #[path = "serve/certification.rs"]
 mod certification;
+#[path = "serve/grpc.rs"]
+mod grpc;
 #[path = "serve/identity.rs"]
 mod identity;
 #[path = "serve/lifecycle.rs"]

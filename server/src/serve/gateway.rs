@@ -295,3 +295,6 @@ impl Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

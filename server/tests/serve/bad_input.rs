@@ -47,6 +47,17 @@ fn of_two_members_with_one_name_nobody_knows_which_counts() {
 }
 
 #[test]
+fn names_are_of_a_length_that_names_have() {
+    let server = Server::certified();
+    for name in ["user", "alice", "read", "record", "record-1"] {
+        let long =
+            |bytes: usize| reads("").replace(&format!("\"{name}\""), &format!("\"{}\"", "x".repeat(bytes)));
+        assert!(problem(&server, 400, &long(1025)).contains("more than 1024 bytes"), "{name}");
+        assert_eq!(server.post_text(EVALUATION, &long(1024)).0, 200, "{name}");
+    }
+}
+
+#[test]
 fn what_is_deeper_than_anybody_means_is_refused() {
     let server = Server::certified();
     let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));

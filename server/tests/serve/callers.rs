@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::http::{Message, ask};
 use crate::process::until;
-use crate::server::{Server, posted, read};
+use crate::server::{Server, posted, read, repository};
 
 /// A token, and its digest.
 pub(crate) fn token() -> (String, String) {
@@ -283,4 +283,31 @@ fn keys_and_certificates_that_are_none_are_said_before_it_listens() {
     assert!(refused().contains("server.pem"), "a key of another certificate");
     fs::write(folder.path().join("server.key"), "nothing").unwrap();
     assert!(refused().contains("server.key"));
+}
+
+#[test]
+fn what_is_in_files_is_told_to_callers_who_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let (token, digest) = token();
+    let known = caller("ops", "evaluate", &format!("token_sha256 = \"{digest}\""));
+    fs::create_dir(folder.path().join("policies")).unwrap();
+    for entry in fs::read_dir(repository().join("policies")).unwrap().flatten() {
+        if entry.path().is_file() {
+            fs::copy(entry.path(), folder.path().join("policies").join(entry.file_name())).unwrap();
+        }
+    }
+    let policies = "[policies]\nfolder = \"policies\"\npoll = \"20ms\"\n";
+    let server = server(folder.path(), &format!("{LOOPBACK}{policies}{known}"));
+    fs::write(folder.path().join("policies/more.cedar"), "a secret").unwrap();
+    let refused = |request: Message| {
+        let (status, ready) = read(&server.ask(&request));
+        assert_eq!(status, 200);
+        ready["refused"]["policies"].clone()
+    };
+    let ready = || Message::new("GET /readyz HTTP/1.1").header("host", "pdp");
+    until("it is refused", || refused(ready()).is_object());
+    let stranger = refused(ready());
+    assert_eq!((&stranger["code"], stranger.get("message")), (&json!("policy_invalid"), None));
+    assert_eq!(refused(authorized(ready(), "ct_other")).get("message"), None);
+    assert!(refused(authorized(ready(), &token))["message"].as_str().unwrap().contains("more.cedar"));
 }

@@ -10,9 +10,10 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
+use crate::callers::token;
 use crate::http::Message;
 use crate::process::until;
-use crate::server::{Server, read};
+use crate::server::{Server, read, repository};
 
 /// Base64 as tokens have it (RFC 7515 §2).
 fn base64(bytes: &[u8]) -> String {
@@ -29,20 +30,20 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// Somebody who issues tokens.
-struct Issuer {
+pub(crate) struct Issuer {
     key: EcdsaKeyPair,
     id: &'static str,
 }
 
 impl Issuer {
-    fn new(id: &'static str) -> Self {
+    pub(crate) fn new(id: &'static str) -> Self {
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
         let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
         Self { key: EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap(), id }
     }
 
-    fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let point = self.key.public_key().as_ref();
         let (x, y) = (base64(&point[1..33]), base64(&point[33..]));
         json!({ "kty": "EC", "crv": "P-256", "kid": self.id, "use": "sig", "alg": "ES256", "x": x, "y": y })
@@ -55,7 +56,7 @@ impl Issuer {
         format!("{message}.{}", base64(made.as_ref()))
     }
 
-    fn token(&self, claims: &Value) -> String {
+    pub(crate) fn token(&self, claims: &Value) -> String {
         self.signed(&json!({ "alg": "ES256", "typ": "JWT", "kid": self.id }), claims)
     }
 }
@@ -75,7 +76,7 @@ fn claims() -> Value {
     json!({ "iss": "https://id.acme.test", "aud": ["other", "video"], "sub": "root", "exp": now() + 600 })
 }
 
-fn with(name: &str, value: Value) -> Value {
+pub(crate) fn with(name: &str, value: Value) -> Value {
     let mut claims = claims();
     claims[name] = value;
     claims
@@ -105,7 +106,7 @@ fn server(folder: &Path, identity: &str) -> Server {
     Server::start(&["--config", config.to_str().unwrap()])
 }
 
-fn jwt(jwks: &str, more: &str) -> String {
+pub(crate) fn jwt(jwks: &str, more: &str) -> String {
     format!(
         "[identity.jwt]\njwks = \"{jwks}\"\nissuer = \"https://id.acme.test\"\naudience = [\"video\", \"audio\"]\n{more}\n"
     )
@@ -296,7 +297,15 @@ fn keys_are_read_from_where_the_issuer_publishes_them() {
         assert_eq!(output.status.code(), Some(2));
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(refused("http://id.acme.test/jwks").contains("use https://"));
+    for url in [
+        "http://id.acme.test/jwks",
+        "http://127.0.0.1.acme.test/jwks",
+        "http://localhost@acme.test/jwks",
+        "http://127.0.0.1:80@acme.test/jwks",
+        "http://[::1].acme.test/jwks",
+    ] {
+        assert!(refused(url).contains("use https://"), "{url}");
+    }
     assert!(refused("nowhere.json").contains("nowhere.json"));
 }
 
@@ -317,7 +326,7 @@ fn a_token_may_come_in_a_header_of_its_own() {
 #[test]
 fn a_gateway_that_is_known_may_say_who_asks() {
     let folder = tempfile::tempdir().unwrap();
-    let digest = "7b0c1aa7a0b8d2ce0b3d2c9f2a35d2a9f5c4d6e8a1b2c3d4e5f60718293a4b5c";
+    let (token, digest) = token();
     let callers = format!(
         "[identity.headers]\nsub = \"x-user\"\n[[callers]]\nname = \"gateway\"\nrole = \"evaluate\"\ntoken_sha256 = \"{digest}\"\n"
     );
@@ -327,9 +336,10 @@ fn a_gateway_that_is_known_may_say_who_asks() {
     assert_eq!((status, reason.as_str(), &body["code"]), (401, "", &json!("unauthenticated")));
     assert_eq!(asked(&strict, &[("x-user", "root"), ("authorization", "Bearer gateway-token")]).0, 401);
     assert_eq!(asked(&strict, &[("x-user", "root"), ("x-consentry-token", "other")]).0, 401);
+    assert_eq!(asked(&strict, &[("x-user", "root"), ("x-consentry-token", &token)]).1, KNOWN.1);
     drop(strict);
     let folder = tempfile::tempdir().unwrap();
-    let server = server(folder.path(), "[identity.headers]\nsub = \"x-user\"\n");
+    let server = server(folder.path(), "[identity.headers]\nsub = \"X-User\"\n");
     let of = |headers: &[(&str, &str)]| {
         let (status, reason, _) = asked(&server, headers);
         (status, reason)
@@ -417,4 +427,58 @@ fn a_mapping_that_changes_counts_from_then_on_and_a_bad_one_never() {
     fs::write(&file, MAPPING.replace("/sites/{site}", "/places/{site}")).unwrap();
     until("the new mapping counts", || reason() == "unmapped");
     assert_eq!(refused(), Value::Null);
+}
+
+#[test]
+fn policies_and_their_mapping_change_together_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = folder.path().join("policies");
+    fs::create_dir(&policies).unwrap();
+    let fixture = repository().join("tests/gateways/authzen/policies");
+    let schema = fs::read_to_string(fixture.join("schema.cedarschema")).unwrap();
+    fs::write(policies.join("schema.cedarschema"), &schema).unwrap();
+    fs::write(policies.join("all.cedar"), r#"@id("all") permit (principal, action, resource);"#).unwrap();
+    let mapping = |action: &str| {
+        format!(
+            "[[principal]]\nis = 'user::\"{{identity.sub}}\"'\n[[route]]\npath = \"/{{it}}\"\naction = \"{action}\"\nresource = 'record::\"{{it}}\"'\n"
+        )
+    };
+    let file = folder.path().join("mapping.toml");
+    fs::write(&file, mapping("read")).unwrap();
+    let config = folder.path().join("consentry.toml");
+    let issuer = Issuer::new("one");
+    fs::write(folder.path().join("jwks.json"), r#"{"keys":[]}"#).unwrap();
+    let entities = repository().join("tests/gateways/authzen/entities.json");
+    let text = format!(
+        "[listen]\nhttp = \"127.0.0.1:0\"\n[policies]\nfolder = \"policies\"\npoll = \"0s\"\n[entities]\nfile = \"{}\"\n\
+         [gateway]\nmapping = \"mapping.toml\"\n{}",
+        entities.display(),
+        jwt("jwks.json", "")
+    );
+    fs::write(&config, text).unwrap();
+    let server = Server::start(&["--config", config.to_str().unwrap()]);
+    let version = || server.get("/readyz").1["policies"]["version"].clone();
+    let token = issuer.token(&with("sub", json!("alice")));
+    let passes = || {
+        let request = Message::new("GET /gateway/envoy/record-1 HTTP/1.1").header("host", "pdp");
+        let request = request.header("authorization", format!("Bearer {token}"));
+        server.ask(&request).second_word().to_owned()
+    };
+    let before = version();
+    // The action has another name: neither the policies nor the mapping of before can be used with the others.
+    fs::write(policies.join("schema.cedarschema"), schema.replace("action read", "action see")).unwrap();
+    fs::write(folder.path().join("jwks.json"), json!({ "keys": [issuer.jwk()] }).to_string()).unwrap();
+    server.signal("-HUP");
+    until("the mapping is refused", || server.get("/readyz").1["refused"]["mapping"].is_object());
+    until("keys are read all the same", || passes() == "200");
+    let refused = server.get("/readyz").1["refused"].clone();
+    assert!(
+        refused["policies"]["message"].as_str().unwrap().contains("a mapping that is refused"),
+        "{refused}"
+    );
+    assert_eq!((version(), &refused["keys"]), (before.clone(), &Value::Null));
+    fs::write(&file, mapping("see")).unwrap();
+    server.signal("-HUP");
+    until("both are used", || version() != before);
+    assert_eq!((passes().as_str(), server.get("/readyz").1["refused"].clone()), ("200", json!({})));
 }

@@ -77,6 +77,15 @@ fn a_search_that_asks_for_many_ends_its_page_early() {
 }
 
 #[test]
+fn a_search_that_takes_long_ends_its_page_early() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path(), &["limits.search=0s"]);
+    let (paged, pages) = all(&server, writable(), None);
+    assert_eq!(paged.len(), 35);
+    assert!(pages > 100, "each page asks one question: {pages}");
+}
+
+#[test]
 fn a_token_is_for_the_search_that_it_came_from() {
     let folder = tempfile::tempdir().unwrap();
     let server = server(folder.path(), &[]);

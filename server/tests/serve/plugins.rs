@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::http::Message;
+use crate::identity::{Issuer, jwt, with};
 use crate::lifecycle::{OLGA, done, owned};
 use crate::process::until;
 use crate::server::{Server, command, posted, read, repository};
@@ -162,16 +163,20 @@ fn what_cannot_be_run_is_said_before_it_listens() {
 }
 
 /// The component that maps requests, if it was built: `wasm-host/guests/build`.
-#[test]
-fn a_mapping_plugin_comes_before_the_mapping_file() {
+fn mapping_component() -> Option<String> {
     let component = repository().join("target/guests/rust-mapping.wasm");
     if !component.is_file() {
         eprintln!("skipped: no {}", component.display());
-        return;
+        return None;
     }
+    Some(component.to_str()?.to_owned())
+}
+
+#[test]
+fn a_mapping_plugin_comes_before_the_mapping_file() {
+    let Some(component) = mapping_component() else { return };
     let plugin = format!(
-        "plugins=[{{ name = \"who\", file = \"{}\", settings = {{ limits = {{ deadline_ms = 10000 }} }} }}]",
-        component.display()
+        "plugins=[{{ name = \"who\", file = \"{component}\", settings = {{ limits = {{ deadline_ms = 10000 }} }} }}]",
     );
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("mapping.toml"), MAPPING).unwrap();
@@ -207,5 +212,73 @@ fn a_mapping_plugin_comes_before_the_mapping_file() {
     assert_eq!(
         header(&asked(&server, "/sites/villa", &[("x-user", "root")]), "x-consentry-reason"),
         "not_permitted"
+    );
+}
+
+/// Each sees what those before left of the request; one that takes a request for nothing ends nothing.
+#[test]
+fn requests_go_through_all_plugins_in_turn() {
+    let Some(component) = mapping_component() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("says.wat"), module(SAYS_WHO)).unwrap();
+    fs::write(folder.path().join("guard.wat"), answers(418)).unwrap();
+    fs::write(folder.path().join("mapping.toml"), MAPPING).unwrap();
+    let plugin = |name: &str, file: &str| {
+        format!(
+            "[[plugins]]\nname = \"{name}\"\nfile = \"{file}\"\n[plugins.settings]\nlimits = {{ deadline_ms = 10000 }}\n"
+        )
+    };
+    let start = |plugins: &[String]| {
+        let config = folder.path().join("consentry.toml");
+        let text = format!(
+            "[listen]\nhttp = \"127.0.0.1:0\"\n[ledger]\nmemory = true\n[gateway]\nmapping = \"mapping.toml\"\n\
+             [identity.headers]\nsub = \"x-user\"\n{}",
+            plugins.concat()
+        );
+        fs::write(&config, text).unwrap();
+        Server::start(&["--config", config.to_str().unwrap()])
+    };
+    let (says, maps) = (plugin("says", "says.wat"), plugin("maps", &component));
+    let two = start(&[says.clone(), maps.clone()]);
+    let passed = asked(&two, "/open", &[]);
+    assert_eq!((passed.second_word(), header(&passed, "x-seen")), ("200", "no".into()));
+    assert_eq!(header(&asked(&two, "/sites/none", &[]), "x-consentry-reason"), "unknown_resource");
+    drop(two);
+    let three = start(&[says, maps, plugin("guard", "guard.wat")]);
+    let answer = asked(&three, "/open", &[]);
+    assert_eq!((answer.second_word(), header(&answer, "x-consentry-reason")), ("418", "plugin".into()));
+}
+
+/// Where tokens are verified, a plugin says what is asked, and never who asks.
+#[test]
+fn a_plugin_does_not_say_that_another_one_asks_than_the_token_does() {
+    let Some(component) = mapping_component() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let issuer = Issuer::new("one");
+    fs::write(folder.path().join("jwks.json"), json!({ "keys": [issuer.jwk()] }).to_string()).unwrap();
+    fs::write(folder.path().join("mapping.toml"), "[[principal]]\nis = 'Installer::\"{identity.sub}\"'\n")
+        .unwrap();
+    let config = folder.path().join("consentry.toml");
+    let text = format!(
+        "[listen]\nhttp = \"127.0.0.1:0\"\n[ledger]\nmemory = true\n[gateway]\nmapping = \"mapping.toml\"\n{}\
+         [[plugins]]\nname = \"maps\"\nfile = \"{component}\"\n[plugins.settings]\nlimits = {{ deadline_ms = 10000 }}\n",
+        jwt("jwks.json", "")
+    );
+    fs::write(&config, text).unwrap();
+    let server = Server::start(&["--config", config.to_str().unwrap()]);
+    owned(&server);
+    let token = |sub: &str| format!("Bearer {}", issuer.token(&with("sub", json!(sub))));
+    let (ada, eve) = (token("ada"), token("eve"));
+    let told = |headers: &[(&str, &str)]| {
+        let answer = asked(&server, "/sites/villa/devices/cam-7/live", headers);
+        (answer.second_word().to_owned(), header(&answer, "x-consentry-reason"))
+    };
+    let answer = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    assert_eq!(told(&[("authorization", &ada), ("x-installer", "ada")]), answer("200", ""));
+    assert_eq!(told(&[("authorization", &eve), ("x-installer", "ada")]), answer("403", "no_principal"));
+    assert_eq!(told(&[("x-installer", "ada")]), answer("401", "unauthenticated"));
+    assert_eq!(
+        told(&[("authorization", "Bearer x"), ("x-installer", "ada")]),
+        answer("401", "unauthenticated")
     );
 }

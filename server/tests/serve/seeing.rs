@@ -52,6 +52,10 @@ fn decisions_are_counted_by_what_came_of_them() {
     assert_eq!(decisions("action=\"\",decision=\"deny\",reason=\"unknown_action\""), 1.0);
     assert_eq!(decisions("action=\"\",decision=\"deny\",reason=\"invalid\""), 1.0);
     assert!(!metrics.contains("fly"));
+    let mut of_nobody = question("swim");
+    of_nobody["subject"]["id"] = json!("nobody");
+    server.answer("/access/v1/evaluation", &of_nobody);
+    assert!(!self::metrics(&server).contains("swim"));
     let requests = |status: u16| {
         value(
             &metrics,
@@ -173,6 +177,54 @@ fn secrets_are_not_written_down() {
         whole,
         json!({ "ip": "::1", "session": { "apiToken": redacted, "place": "home" }, "Password": redacted })
     );
+}
+
+#[test]
+fn what_is_wrong_with_a_context_is_not_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = folder.path().join("policies");
+    fs::create_dir(&policies).unwrap();
+    let schema = "entity user; entity record; action read appliesTo { principal: user, resource: record,
+        context: { password?: Long } };";
+    fs::write(policies.join("schema.cedarschema"), schema).unwrap();
+    fs::write(policies.join("all.cedar"), r#"@id("all") permit (principal, action, resource);"#).unwrap();
+    let policies = format!("policies.folder={}", policies.display());
+    let entities = folder.path().join("entities.json");
+    fs::write(
+        &entities,
+        r#"[{"uid":{"type":"user","id":"alice"},"attrs":{},"parents":[]},
+        {"uid":{"type":"record","id":"record-1"},"attrs":{},"parents":[]}]"#,
+    )
+    .unwrap();
+    let entities = format!("entities.file={}", entities.display());
+    let (server, file) = logged(folder.path(), &[&policies, &entities]);
+    let mut asked = question("read");
+    asked["context"] = json!({ "password": "hush" });
+    assert_eq!(server.post("/access/v1/evaluation", &asked).0, 400);
+    let answers = server.answer("/access/v1/evaluations", &json!({ "evaluations": [asked] }));
+    assert_eq!(answers["evaluations"][0]["decision"], false);
+    let lines = lines(&file, 1);
+    assert!(lines.iter().all(|line| line["reason"] == "invalid"), "{lines:?}");
+    assert!(!fs::read_to_string(&file).unwrap().contains("hush"));
+}
+
+#[test]
+fn what_could_not_be_written_down_is_counted() {
+    let server = {
+        let config = fixture();
+        let full = "decision_log.file=/dev/full";
+        Server::start(&["--config", config.to_str().unwrap(), "--set", full])
+    };
+    let mut batch = question("delete");
+    batch["evaluations"] = json!(vec![json!({}); 100]);
+    until("a line is lost", || {
+        server.answer("/access/v1/evaluations", &batch);
+        value(&metrics(&server), "consentry_decision_log_dropped_total") > 0.0
+    });
+    server.signal("-TERM");
+    let (status, said) = server.ended();
+    assert_eq!(status, Some(0));
+    assert_eq!(said.matches("/dev/full").count(), 1, "{said}");
 }
 
 #[test]

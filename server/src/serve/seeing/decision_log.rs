@@ -231,10 +231,13 @@ fn write(
         let patience = if ends { Duration::ZERO } else { Duration::from_millis(100) };
         let line = lines.recv_timeout(patience);
         let reopened = match told.reopen.swap(false, Ordering::AcqRel) {
-            true => out.flush().and_then(|()| opened(path)).map(|new| out = new),
+            true => {
+                let flushed = out.flush();
+                opened(path).map(|new| out = new).and(flushed)
+            }
             false => Ok(()),
         };
-        let written = reopened.and_then(|()| match &line {
+        let written = match &line {
             Ok(line) => {
                 told.waiting.fetch_sub(line.len(), Ordering::Relaxed);
                 writeln!(out, "{line}").inspect_err(|_| {
@@ -242,8 +245,8 @@ fn write(
                 })
             }
             Err(_) => out.flush(),
-        });
-        match written {
+        };
+        match reopened.and(written) {
             Ok(()) => lost = false,
             Err(error) if !lost => {
                 lost = true;

@@ -30,9 +30,12 @@ const MOST: usize = 1024 * 1024;
 /// Whether a URL leads nowhere but to this machine.
 fn is_here(url: &str) -> bool {
     let Ok(url) = url.parse::<Uri>() else { return false };
-    let Some(authority) = url.authority().filter(|authority| !authority.as_str().contains('@')) else {
+    let Some(authority) = url.authority() else { return false };
+    let port = authority.port().map(|port| format!(":{port}")).unwrap_or_default();
+    // Nothing but a host and a port: neither who somebody is nor what only looks like an address.
+    if authority.as_str() != format!("{}{port}", authority.host()) {
         return false;
-    };
+    }
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
