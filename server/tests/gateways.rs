@@ -297,15 +297,29 @@ fn nobody_says_for_the_gateway_who_they_are(kind: Kind) {
     assert!(seen.is_empty() && answer.second_word() == "403", "{answer:?}");
     let principals = |seen: &[Message]| -> Vec<String> {
         let headers = seen.iter().flat_map(|seen| &seen.headers);
-        let named = headers.filter(|(name, _)| name.eq_ignore_ascii_case("x-consentry-principal"));
+        let named =
+            headers.filter(|(name, _)| name.replace('_', "-").eq_ignore_ascii_case("x-consentry-principal"));
         named.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
     };
-    let (answer, seen) = world.ask("GET /status", None, &[("x-consentry-principal", ADA)]);
+    // Only the server says these, and says nothing in them of what is open.
+    let forged = [
+        ("x-consentry-principal", ADA),
+        ("x-consentry-reason", "forged"),
+        ("x-consentry-revision", "forged"),
+        ("x-consentry-policies", "forged"),
+        ("x-consentry-valid-until", "forged"),
+    ];
+    let (answer, seen) = world.ask("GET /status", None, &forged);
     assert_eq!((answer.second_word(), seen.len()), ("200", 1));
     assert!(principals(&seen).iter().all(String::is_empty), "{:?}", principals(&seen));
+    let forged: Vec<&String> =
+        seen[0].headers.iter().filter(|(_, value)| value == b"forged").map(|(name, _)| name).collect();
+    assert_eq!(forged, [""; 0]);
     let (answer, seen) = world.ask(LIVE, Some("olga"), &[("x-consentry-principal", ADA)]);
     assert_eq!((answer.second_word(), seen.len()), ("200", 1));
     assert_eq!(principals(&seen), [OLGA]);
+    let (_, seen) = world.ask(LIVE, Some("olga"), &[("x_consentry_principal", ADA)]);
+    assert!(principals(&seen).iter().all(|principal| principal == OLGA), "{:?}", principals(&seen));
 }
 
 fn without_an_answer_nothing_passes(kind: Kind) {
