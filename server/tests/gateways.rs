@@ -115,11 +115,16 @@ impl Drop for World {
 
 impl World {
     fn start(kind: Kind) -> Self {
+        Self::with(kind, &[])
+    }
+
+    /// With more arguments for the server.
+    fn with(kind: Kind, more: &[&str]) -> Self {
         let configs = repository().join("tests/gateways");
         let config = configs.join("consentry.toml");
         let grpc = format!("listen.grpc=127.0.0.1:{}", free_port());
-        let server =
-            Server::start(&["--config", config.to_str().unwrap(), "--listen", "127.0.0.1:0", "--set", &grpc]);
+        let arguments = ["--config", config.to_str().unwrap(), "--listen", "127.0.0.1:0", "--set", &grpc];
+        let server = Server::start(&[&arguments, more].concat());
         let upstream = Upstream::start();
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
@@ -351,6 +356,49 @@ fn envoy_is_told_why_in_its_metadata(kind: Kind) {
     }
 }
 
+/// Says `x-seen: yes` in each request, takes `x-secret` away, and answers requests with an `x-stop` itself.
+const PLUGIN: &str = r#"(module
+  (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_remove_header_map_value" (func $remove (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_send_local_response" (func $respond (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 64) "x-seen") (data (i32.const 80) "yes") (data (i32.const 96) "x-secret") (data (i32.const 112) "x-stop")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 32768))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (drop (call $add (i32.const 0) (i32.const 64) (i32.const 6) (i32.const 80) (i32.const 3)))
+    (drop (call $remove (i32.const 0) (i32.const 96) (i32.const 8)))
+    (i32.store (i32.const 132) (i32.const 0))
+    (drop (call $get (i32.const 0) (i32.const 112) (i32.const 6) (i32.const 128) (i32.const 132)))
+    (if (result i32) (i32.load (i32.const 132))
+      (then
+        (drop (call $respond (i32.const 418) (i32.const 0) (i32.const 0) (i32.const 80) (i32.const 3) (i32.const 0)
+          (i32.const 0) (i32.const -1)))
+        (i32.const 1))
+      (else (i32.const 0)))))"#;
+
+fn what_plugins_do_to_requests_is_done(kind: Kind) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plugin.wat");
+    fs::write(&file, PLUGIN).unwrap();
+    let plugin = format!(
+        "plugins=[{{ name = \"it\", file = \"{}\", settings = {{ limits = {{ deadline_ms = 10000 }} }} }}]",
+        file.display()
+    );
+    let world = World::with(kind, &["--set", &plugin]);
+    world.villa();
+    let (answer, seen) = world.ask(LIVE, Some("olga"), &[("x-secret", "hush"), ("x-other", "1")]);
+    assert_eq!((answer.second_word(), seen.len()), ("200", 1), "{answer:?}");
+    let header = |name: &str| seen[0].get(name).map(String::from_utf8_lossy);
+    assert_eq!((header("x-seen"), header("x-secret")), (Some("yes".into()), None));
+    assert_eq!((header("x-other"), header("x-consentry-principal")), (Some("1".into()), Some(OLGA.into())));
+    let (answer, seen) = world.ask(LIVE, Some("olga"), &[("x-stop", "1")]);
+    assert_eq!((answer.second_word(), answer.body.as_slice(), seen.len()), ("418", &b"yes"[..], 0));
+    // A plugin lets nothing pass that policies do not.
+    world.refused(LIVE, Some("ada"), "403", "no_grant");
+}
+
 type Test = fn(Kind);
 
 fn main() {
@@ -380,5 +428,6 @@ fn main() {
         tests.iter().for_each(|(name, test)| add(kind, name, *test));
     }
     add(Kind::EnvoyGrpc, "it is told why in its metadata", envoy_is_told_why_in_its_metadata);
+    add(Kind::EnvoyGrpc, "what plugins do to requests is done", what_plugins_do_to_requests_is_done);
     libtest_mimic::run(&arguments, trials).exit();
 }
