@@ -44,7 +44,7 @@ use health::Health;
 use listen::Protocol;
 use plugins::Plugins;
 use reload::{Reloaded, Watched};
-use seeing::{DecisionLog, Metrics, Seeing};
+use seeing::{DecisionLog, Metrics, Seeing, Traces};
 use tls::Handshakes;
 
 /// Why the server does not start, or refuses what it was to load.
@@ -142,7 +142,11 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     if start.check {
         return gateway.check(&DecisionPoint::check(config)?);
     }
-    let _ = tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).try_init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let traces = {
+        let _on_runtime = runtime.enter();
+        Traces::open(config)?
+    };
     let decision_point = Arc::new(DecisionPoint::open(config)?);
     gateway.check(decision_point.reading().policies())?;
     let metrics = Metrics::new();
@@ -158,9 +162,9 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     let plugins = plugins.transpose()?.map(Arc::new);
     let parts =
         Parts { watched, decision_point, gateway, callers, seeing, access_requests, plugins, handshakes };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(run(start, parts));
     let patience = config.limits.shutdown.of_clock();
+    traces.close(patience);
     runtime.shutdown_timeout(patience);
     writing.log.iter().for_each(|log| log.close(patience));
     served

@@ -2,7 +2,13 @@
 //! gives and takes. The configurations are those under `tests/gateways`, on other ports. Where a gateway is not
 //! installed, its tests are skipped, and say so.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of it is tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "all of it is tests"
+)]
 
 #[path = "../../wasm-host/tests/support/http.rs"]
 #[expect(dead_code, reason = "other tests need more of HTTP")]

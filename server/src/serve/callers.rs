@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::app::App;
 use super::config::{CallbackConfig, CallerConfig, ConfigError, Role};
 use super::problem::Problem;
+use super::seeing::traces;
 use super::tls::Peer;
 use crate::clock;
 
@@ -243,11 +244,12 @@ pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
     let caller = gate.app.callers.who(shown, peer.map(|peer| &**peer));
     match admitted(caller, gate.role) {
         Ok(caller) => {
-            request.extensions_mut().insert(caller);
             let (route, started) = (request.extensions().get::<MatchedPath>().cloned(), clock::started());
+            let route = route.as_ref().map_or("", MatchedPath::as_str);
+            traces::routed(request.method().as_str(), route, &caller.name);
+            request.extensions_mut().insert(caller);
             let response = next.run(request).await;
             let took = clock::started().saturating_duration_since(started);
-            let route = route.as_ref().map_or("", MatchedPath::as_str);
             gate.app.seeing.metrics.answered(route, response.status(), took);
             response
         }

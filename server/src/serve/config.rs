@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) access_requests: Option<AccessRequestsConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) decision_log: Option<DecisionLogConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) opentelemetry: Option<OpenTelemetryConfig>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) callers: Vec<CallerConfig>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -106,6 +108,30 @@ impl DecisionLogConfig {
 
     fn redact() -> Vec<String> {
         ["password", "secret", "token", "authorization", "cookie", "key"].map(str::to_owned).to_vec()
+    }
+}
+
+/// Where traces of requests go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OpenTelemetryConfig {
+    /// A collector that speaks OTLP over gRPC.
+    pub(crate) endpoint: String,
+    /// What this server is called there.
+    #[serde(default = "OpenTelemetryConfig::service")]
+    pub(crate) service: String,
+    /// The share of requests that is traced, of those that do not come with a trace which says it.
+    #[serde(default = "OpenTelemetryConfig::sample")]
+    pub(crate) sample: f64,
+}
+
+impl OpenTelemetryConfig {
+    fn service() -> String {
+        "consentry".to_owned()
+    }
+
+    fn sample() -> f64 {
+        1.0
     }
 }
 
@@ -337,6 +363,14 @@ impl Config {
         }
         if self.decision_log.as_ref().is_some_and(|log| !(0.0..=1.0).contains(&log.sample)) {
             return wrong("`decision_log.sample` is a share: from 0 to 1");
+        }
+        if let Some(config) = &self.opentelemetry {
+            if !cfg!(feature = "opentelemetry") {
+                return wrong("`opentelemetry`: this program was built without the feature `opentelemetry`");
+            }
+            if !(0.0..=1.0).contains(&config.sample) {
+                return wrong("`opentelemetry.sample` is a share: from 0 to 1");
+            }
         }
         plugins::check(&self.plugins)?;
         if let Some(identity) = &self.identity {

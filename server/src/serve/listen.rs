@@ -17,9 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
+use tracing::Instrument as _;
 
 use super::config::Limits;
-use super::seeing::REQUEST_ID;
+use super::seeing::{REQUEST_ID, traces};
 use super::tls::{self, Handshakes, Peer};
 
 /// Answers whoever connects to `listener`, until `ending` changes; then finishes what was begun, within
@@ -145,7 +146,9 @@ fn builder(protocol: Protocol, limits: &Limits) -> Builder<TokioExecutor> {
 /// Answers a request under the id that it came with (AuthZEN 1.0 §10.1.3).
 async fn answer(router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let id = request.headers().get(REQUEST_ID).cloned();
-    let mut response = router.oneshot(request).await?;
+    let span = traces::span(&request);
+    let mut response = router.oneshot(request).instrument(span.clone()).await?;
+    traces::answered(&span, response.status().as_u16());
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -2,6 +2,7 @@
 
 mod decision_log;
 mod metrics;
+pub(crate) mod traces;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,6 +15,7 @@ use super::callers::Caller;
 use crate::clock;
 pub(crate) use decision_log::DecisionLog;
 pub(crate) use metrics::{Metrics, add};
+pub(crate) use traces::Traces;
 
 /// The header by which a request is told from others (AuthZEN 1.0 §10.1.3).
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -107,7 +109,8 @@ impl<'a> Decided<'a> {
 impl Seeing {
     /// Counts a decision, and writes it down.
     pub(crate) fn decided(&self, asker: &Asker, decided: &Decided<'_>) {
-        self.metrics.decided(asker.via, decided);
+        let action = self.metrics.decided(asker.via, decided);
+        traces::decided(decided, action);
         if let Some(log) = &self.log {
             log.decided(asker, decided);
         }

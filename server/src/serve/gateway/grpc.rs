@@ -25,7 +25,7 @@ use crate::serve::app::App;
 use crate::serve::callers::{Caller, admitted, credentials_of_gateway};
 use crate::serve::config::Role;
 use crate::serve::problem::Problem;
-use crate::serve::seeing::{Asker, Via};
+use crate::serve::seeing::{Asker, Via, traces};
 use crate::serve::tls::Peer;
 
 /// The one method.
@@ -65,7 +65,10 @@ async fn admit(
         status.into_http()
     };
     match admitted(caller, Role::Evaluate) {
-        Ok(caller) => drop(request.extensions_mut().insert(caller)),
+        Ok(caller) => {
+            traces::routed("POST", CHECK, &caller.name);
+            request.extensions_mut().insert(caller);
+        }
         Err(problem) => return refused(problem),
     }
     let (head, body) = request.into_parts();

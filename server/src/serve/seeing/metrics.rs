@@ -135,7 +135,8 @@ impl Metrics {
         }
     }
 
-    pub(super) fn decided(&self, via: Via, decided: &Decided<'_>) {
+    /// Counts a decision. Its action, if there is one of this name; else nothing.
+    pub(super) fn decided<'a>(&self, via: Via, decided: &Decided<'a>) -> &'a str {
         // Only actions of the schema are told apart: whoever asks could make any number of others up.
         let policies = self.answering.load();
         let known = |action: &&str| policies.as_ref().is_some_and(|policies| policies.has_action(action));
@@ -148,6 +149,7 @@ impl Metrics {
             reason: decided.reason.unwrap_or_default().to_owned(),
         };
         self.decisions.get_or_create(&labels).inc();
+        action
     }
 
     /// These policies answer from now on.
