@@ -9,8 +9,10 @@
 //! way all the time: 1 or 64 of them.
 //!
 //! Beside it, the same program with `--constant`, which reads each request and denies it without looking into it: what no
-//! answer over this transport can go below. And `Engine::evaluate` in this process, asked the same questions, one after
-//! the other, its requests made beforehand.
+//! answer over this transport can go below. And `Engine::evaluate` in this process, asked the same questions, its requests
+//! made beforehand, in two ways: in a loop, one after the other; and `woken`, once for each message that comes over TCP, as
+//! a program that has it built in asks it: between two of them the processor does other things, and what a check needs is
+//! not all at hand.
 //!
 //! **Figures.** Processor time of the server, for a request (user and system, from the kernel); requests a second and how
 //! long they took, as the client saw them. All contenders take turns of two seconds in rounds; ratios are taken in each
@@ -33,7 +35,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use consentry::{AccessRequest, Engine, Timestamp, Uid};
 use consentry_benches::frozen::Frozen;
 use consentry_benches::is_asked_for;
-use consentry_benches::load::{Turn, checks, posts};
+use consentry_benches::load::{Turn, checks, posts, woken};
 use consentry_benches::random::Random;
 use consentry_benches::rounds::{Spread, spent};
 use consentry_benches::served::{Served, built};
@@ -217,20 +219,21 @@ impl Here {
         Self { engine: Frozen::engine(world), now: world.now(), requests }
     }
 
-    /// Microseconds of a check.
-    fn turn(&mut self) -> f64 {
-        let (took, allowed) = spent(|| {
-            (0..CHECKS)
-                .filter(|_| {
-                    self.requests.rotate_left(1);
-                    let request = self.requests.front().expect("there are questions");
-                    let answer = self.engine.evaluate(request, self.now).expect("it is a question");
-                    answer.is_allowed()
-                })
-                .count()
-        });
+    /// Whether the next question is answered by an allow.
+    fn next(&mut self) -> bool {
+        self.requests.rotate_left(1);
+        let request = self.requests.front().expect("there are questions");
+        self.engine.evaluate(request, self.now).expect("it is a question").is_allowed()
+    }
+
+    /// Microseconds of a check: in a loop, and woken for each.
+    fn turn(&mut self) -> [f64; 2] {
+        let (looped, allowed) = spent(|| (0..CHECKS).filter(|_| self.next()).count());
         assert_eq!(allowed, CHECKS / 2);
-        took.as_secs_f64() * 1e6 / CHECKS as f64
+        let mut allowed = 0;
+        let woken = woken(CHECKS, || allowed += usize::from(self.next()));
+        assert_eq!(allowed, CHECKS / 2);
+        [looped, woken].map(|took| took.as_secs_f64() * 1e6 / CHECKS as f64)
     }
 }
 
@@ -248,7 +251,7 @@ fn verdict(spread: &Spread, most: f64) -> String {
 
 fn measure(kind: Kind, name: &str, connections: usize, places: &[Place; 3], here: &mut [Here; 2]) {
     let mut measured: [Measured; 3] = Default::default();
-    let mut checks: [Vec<f64>; 2] = Default::default();
+    let mut checks: [[Vec<f64>; 2]; 2] = Default::default();
     for round in 0..ROUNDS {
         for (place, measured) in places.iter().zip(&mut measured) {
             let (turn, micros) = place.load(kind, connections, round * QUESTIONS / ROUNDS);
@@ -256,7 +259,7 @@ fn measure(kind: Kind, name: &str, connections: usize, places: &[Place; 3], here
             measured.micros.push(micros);
         }
         for (here, checks) in here.iter_mut().zip(&mut checks) {
-            checks.push(here.turn());
+            checks.iter_mut().zip(here.turn()).for_each(|(checks, took)| checks.push(took));
         }
     }
     println!("\n{name}, {connections} connections");
@@ -275,13 +278,14 @@ fn measure(kind: Kind, name: &str, connections: usize, places: &[Place; 3], here
     for (name, checks, above) in [("1 k", &checks[0], small), ("1 M", &checks[1], large)] {
         let deciding = above.micros.iter().zip(&constant.micros).map(|(above, below)| above - below);
         let deciding: Vec<f64> = deciding.map(|micros| micros / questions).collect();
-        let ratio = Spread::of_ratios(&deciding, checks);
-        println!(
-            "  {name}: deciding {:.1} µs a question, evaluate in the process {:.1} µs: ratio {}",
-            Spread::of(deciding.iter().copied()),
-            Spread::of(checks.iter().copied()),
-            verdict(&ratio, DECIDING),
-        );
+        println!("  {name}: deciding {:.1} µs a question", Spread::of(deciding.iter().copied()));
+        for (how, checks) in ["in a loop", "woken"].iter().zip(checks) {
+            println!(
+                "    evaluate in this process, {how}, {:.1} µs: ratio {}",
+                Spread::of(checks.iter().copied()),
+                verdict(&Spread::of_ratios(&deciding, checks), DECIDING),
+            );
+        }
     }
     let growth = Spread::of_ratios(&large.micros, &small.micros);
     println!("  1 M ÷ 1 k grants, a request: {}", verdict(&growth, GROWTH));

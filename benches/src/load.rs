@@ -1,5 +1,7 @@
 //! Load on a server: HTTP by `wrk`, gRPC by a client in this process.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -8,6 +10,8 @@ use std::time::{Duration, Instant};
 use envoy_types::ext_authz::v3::pb::CheckRequest;
 use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use tonic::transport::Channel;
+
+use crate::rounds::spent;
 
 /// What came of a while of load.
 #[derive(Debug, Clone, Copy, Default)]
@@ -117,6 +121,52 @@ async fn one_by_one(
         assert!(expected(at, allowed), "request {at} was answered otherwise: {allowed}");
     }
     took
+}
+
+/// What `check` takes of this thread's processor when it is not done in a loop, but once for each message that another
+/// thread sends over TCP and waits for the answer to: less what the same messages take without it. Both are done `count`
+/// times, by turns.
+///
+/// # Panics
+/// When there is no loopback.
+#[must_use]
+pub fn woken(count: usize, mut check: impl FnMut()) -> Duration {
+    const QUESTION: usize = 200;
+    const ANSWER: usize = 300;
+    /// Exchanges before the other one has its turn.
+    const TURN: usize = 50;
+    let mut exchange = || -> std::io::Result<Duration> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let mut asking = TcpStream::connect(listener.local_addr()?)?;
+        let (mut stream, _) = listener.accept()?;
+        asking.set_nodelay(true)?;
+        stream.set_nodelay(true)?;
+        let asker = std::thread::spawn(move || -> std::io::Result<()> {
+            let mut answer = [0; ANSWER];
+            // Until nobody is there any more.
+            while asking.write_all(&[1; QUESTION]).is_ok() && asking.read_exact(&mut answer).is_ok() {}
+            Ok(())
+        });
+        let mut answered = |check: &mut dyn FnMut()| -> std::io::Result<Duration> {
+            let (took, done) = spent(|| {
+                (0..TURN).try_for_each(|_| {
+                    stream.read_exact(&mut [0; QUESTION])?;
+                    check();
+                    stream.write_all(&[1; ANSWER])
+                })
+            });
+            done.map(|()| took)
+        };
+        let (mut with, mut without) = (Duration::ZERO, Duration::ZERO);
+        for _ in 0..count.div_ceil(TURN) {
+            with += answered(&mut check)?;
+            without += answered(&mut || {})?;
+        }
+        drop(stream);
+        let _ = asker.join();
+        Ok(with.saturating_sub(without))
+    };
+    exchange().expect("there is a loopback")
 }
 
 #[expect(clippy::disallowed_methods, reason = "measuring time is what a benchmark is for")]
