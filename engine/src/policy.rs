@@ -116,9 +116,15 @@ impl Policies {
         Some(&environment.policies)
     }
 
-    /// What the schema declares for the context of such questions, sorted; `None`: there are no such questions.
+    /// What the schema declares for the context of such questions, sorted, each with whether the asker must say it;
+    /// `None`: there are no such questions.
     #[must_use]
-    pub fn context_of(&self, principal_type: &str, action: &str, resource_type: &str) -> Option<Vec<&str>> {
+    pub fn context_of(
+        &self,
+        principal_type: &str,
+        action: &str,
+        resource_type: &str,
+    ) -> Option<Vec<(&str, bool)>> {
         self.environment(principal_type, action, resource_type)
             .filter(|_| self.is_access(action))
             .map(|environment| environment.declared.context_names().collect())

@@ -140,6 +140,7 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     let handshakes = config.tls.as_ref().map(Handshakes::new).transpose()?.map(Arc::new);
     let gateway = Gateway::new(config)?;
     if start.check {
+        Plugins::check(&config.plugins)?;
         return gateway.check(&DecisionPoint::check(config)?);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -152,7 +153,7 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     let metrics = Metrics::new();
     let log = config.decision_log.as_ref().map(|log| DecisionLog::open(log, &metrics)).transpose()?;
     metrics.answering(decision_point.reading().policies());
-    let seeing = Arc::new(Seeing { metrics, log });
+    let seeing = Arc::new(Seeing::new(metrics, log));
     let writing = seeing.clone();
     let gateway = Arc::new(gateway);
     let ledger = config.ledger.as_ref().and_then(|ledger| ledger.folder.as_deref());

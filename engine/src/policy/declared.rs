@@ -54,14 +54,15 @@ impl Declared {
         self.context.contains_key(name)
     }
 
-    /// What a context has, or may have.
-    pub(super) fn context_names(&self) -> impl Iterator<Item = &str> {
-        self.context.keys().map(String::as_str)
+    /// What a context has, or may have, and whether only the asker can say what it must have.
+    pub(super) fn context_names(&self) -> impl Iterator<Item = (&str, bool)> {
+        let named = self.context.iter().map(|(name, required)| (name.as_str(), *required));
+        named.map(|(name, required)| (name, required && !OWN.contains(&name)))
     }
 
     /// Whether the context must have something that only the asker can say.
     pub(super) fn asks_for_context(&self) -> bool {
-        self.context.iter().any(|(name, required)| *required && !OWN.contains(&name.as_str()))
+        self.context_names().any(|(_, asked)| asked)
     }
 }
 

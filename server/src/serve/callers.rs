@@ -253,8 +253,30 @@ pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
             gate.app.seeing.metrics.answered(route, response.status(), took);
             response
         }
-        Err(problem) => refused(problem, tried),
+        Err(problem) if gate.of_gateways => {
+            gate.app.seeing.turned_away(problem.code, "a gateway");
+            turned_away(problem)
+        }
+        Err(problem) => {
+            gate.app.seeing.turned_away(problem.code, "a caller");
+            refused(problem, tried)
+        }
     }
+}
+
+/// The answer to a gateway that may not ask. It is passed on to whoever asked the gateway, and it is not their
+/// credentials that are wrong.
+fn turned_away(mut problem: Problem) -> Response {
+    if problem.status == StatusCode::UNAUTHORIZED {
+        problem.status = StatusCode::FORBIDDEN;
+        problem.code = "unknown_gateway";
+        "the gateway does not show, in x-consentry-token, who it is".clone_into(&mut problem.detail);
+    }
+    let reason = HeaderValue::from_static(problem.code);
+    let mut response = refused(problem, false);
+    response.headers_mut().insert("x-consentry-decision", HeaderValue::from_static("deny"));
+    response.headers_mut().insert("x-consentry-reason", reason);
+    response
 }
 
 /// The answer to somebody who may not ask (RFC 6750 §3).

@@ -372,6 +372,20 @@ impl Config {
                 return wrong("`opentelemetry.sample` is a share: from 0 to 1");
             }
         }
+        let by_certificate = self.callers.iter().find(|caller| caller.certificate.is_some());
+        let asks_clients = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        if let Some(caller) = by_certificate.filter(|_| !asks_clients) {
+            let name = &caller.name;
+            return Err(ConfigError(format!(
+                "the caller `{name}` has a `certificate`: that needs `tls.client_ca`"
+            )));
+        }
+        if (listen.grpc.is_some() || listen.grpcs.is_some())
+            && self.gateway.is_none()
+            && self.plugins.is_empty()
+        {
+            return wrong("`listen.grpc` is for gateways: that needs `gateway.mapping`");
+        }
         plugins::check(&self.plugins)?;
         if let Some(identity) = &self.identity {
             identity.check()?;

@@ -44,6 +44,19 @@ impl Authority for Asked {
     }
 }
 
+/// Knows nothing: to see whether plugins start.
+struct Nobody;
+
+impl Authority for Nobody {
+    fn evaluate(&self, _: &AccessRequest) -> Result<Evaluation, RequestError> {
+        Err(RequestError::Context("nothing can be asked yet".to_owned()))
+    }
+
+    fn list(&self, _: &Uid, _: &Uid) -> Vec<(String, Option<Timestamp>)> {
+        Vec::new()
+    }
+}
+
 /// What plugins say goes where the server says things.
 struct Log;
 
@@ -81,6 +94,16 @@ impl Plugins {
         Ok(plugins)
     }
 
+    /// Whether they could be run. Blocks.
+    pub(crate) fn check(configured: &[PluginConfig]) -> Result<(), ServeError> {
+        if configured.is_empty() {
+            return Ok(());
+        }
+        let host = Host::builder(Nobody).build();
+        let host = host.map_err(|error| ConfigError(format!("plugins cannot be run: {error}")))?;
+        Self { host, loaded: Mutex::default() }.reload(configured)
+    }
+
     /// Loads those whose files are others than before. When one of them cannot be run, all stay as they are. Blocks.
     pub(crate) fn reload(&self, configured: &[PluginConfig]) -> Result<(), ServeError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,7 +134,12 @@ impl Plugins {
 
 fn settings(config: &PluginConfig) -> Result<Settings, ConfigError> {
     let read = config.settings.clone().try_into();
-    read.map_err(|error: toml::de::Error| wrong(config, &error.to_string().trim_end()))
+    let settings: Settings =
+        read.map_err(|error: toml::de::Error| wrong(config, &error.to_string().trim_end()))?;
+    if let Some(upstream) = settings.upstreams.first() {
+        return Err(wrong(config, &format!("`{upstream}` is no upstream: this server has none")));
+    }
+    Ok(settings)
 }
 
 /// The files of plugins.

@@ -4,8 +4,8 @@ mod decision_log;
 mod metrics;
 pub(crate) mod traces;
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -24,6 +24,8 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(crate) struct Seeing {
     pub(crate) metrics: Metrics,
     pub(crate) log: Option<DecisionLog>,
+    /// When it was last said that somebody was turned away.
+    said: Mutex<Option<Instant>>,
 }
 
 /// By which way a question came.
@@ -106,7 +108,25 @@ impl<'a> Decided<'a> {
     }
 }
 
+/// Of callers who are turned away, so often is said that there are some.
+const AGAIN: Duration = Duration::from_secs(10);
+
 impl Seeing {
+    pub(crate) fn new(metrics: Metrics, log: Option<DecisionLog>) -> Self {
+        Self { metrics, log, said: Mutex::default() }
+    }
+
+    /// Counts somebody who may not call, and says so now and then.
+    pub(crate) fn turned_away(&self, code: &'static str, who: &str) {
+        self.metrics.turned_away(code);
+        let now = clock::started();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|said| now.saturating_duration_since(said) >= AGAIN) {
+            *said = Some(now);
+            tracing::warn!(code, "{who} was turned away: see consentry_turned_away_total");
+        }
+    }
+
     /// Counts a decision, and writes it down.
     pub(crate) fn decided(&self, asker: &Asker, decided: &Decided<'_>) {
         let action = self.metrics.decided(asker.via, decided);

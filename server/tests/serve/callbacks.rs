@@ -184,9 +184,11 @@ fn only_where_it_is_registered_is_a_caller_told() {
         assert_eq!(refused(&server, &request), why, "{endpoint}");
     }
     assert_eq!(pending(&server), Vec::<Value>::new());
-    let wrong = with_callback(&server, "cam-7", &endpoint(port), &json!({ "events": "approved" }));
-    let (status, _) = read(&server.ask(&posted(REQUESTS, &wrong.to_string())));
-    assert_eq!(status, 400);
+    for events in [json!("approved"), json!(["aproved"])] {
+        let wrong = with_callback(&server, "cam-7", &endpoint(port), &json!({ "events": events }));
+        let (status, _) = read(&server.ask(&posted(REQUESTS, &wrong.to_string())));
+        assert_eq!(status, 400, "{events}");
+    }
     assert!(told.try_recv().is_err());
 }
 

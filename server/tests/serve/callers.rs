@@ -78,6 +78,9 @@ fn a_caller_is_known_by_its_token_and_asks_for_what_its_role_includes() {
     assert_eq!(asked(&tokens[1].0), [200, 200, 403, 403, 403]);
     assert_eq!(asked(&tokens[2].0), [200, 200, 403, 200, 200]);
     assert_eq!(asked("ct_somebodyelse"), [401; 5]);
+    let metrics = server.ask(&authorized(get("/metrics"), &tokens[2].0));
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    assert!(metrics.contains("consentry_turned_away_total{code=\"unauthenticated\"} 5"), "{metrics}");
     for open in ["/healthz", "/readyz", "/.well-known/authzen-configuration", "/v1/openapi.json"] {
         assert_eq!(status(get(open)), 200, "{open}");
     }

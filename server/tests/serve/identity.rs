@@ -331,11 +331,15 @@ fn a_gateway_that_is_known_may_say_who_asks() {
         "[identity.headers]\nsub = \"x-user\"\n[[callers]]\nname = \"gateway\"\nrole = \"evaluate\"\ntoken_sha256 = \"{digest}\"\n"
     );
     let strict = server(folder.path(), &callers);
-    // Whoever does not show the gateway's own token says nothing, whatever headers they send.
-    let (status, reason, body) = asked(&strict, &[("x-user", "root")]);
-    assert_eq!((status, reason.as_str(), &body["code"]), (401, "", &json!("unauthenticated")));
-    assert_eq!(asked(&strict, &[("x-user", "root"), ("authorization", "Bearer gateway-token")]).0, 401);
-    assert_eq!(asked(&strict, &[("x-user", "root"), ("x-consentry-token", "other")]).0, 401);
+    // Whoever does not show the gateway's own token says nothing, whatever headers they send; and whoever asked the
+    // gateway is not told that it is their token which is wrong.
+    for more in [("x-other", ""), ("authorization", "Bearer gateway-token"), ("x-consentry-token", "other")] {
+        let (status, reason, body) = asked(&strict, &[("x-user", "root"), more]);
+        assert_eq!(
+            (status, reason.as_str(), &body["code"]),
+            (403, "unknown_gateway", &json!("unknown_gateway"))
+        );
+    }
     assert_eq!(asked(&strict, &[("x-user", "root"), ("x-consentry-token", &token)]).1, KNOWN.1);
     drop(strict);
     let folder = tempfile::tempdir().unwrap();

@@ -150,14 +150,21 @@ fn what_cannot_be_run_is_said_before_it_listens() {
         let config = folder.path().join("consentry.toml");
         fs::write(&config, format!("[listen]\nhttp = \"127.0.0.1:0\"\n[ledger]\nmemory = true\n{plugins}"))
             .unwrap();
-        let output = command(&["--config", config.to_str().unwrap()]).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{plugins}");
-        String::from_utf8(output.stderr).unwrap()
+        let config = config.to_str().unwrap();
+        let [said, checked] =
+            [&["--config", config][..], &["--config", config, "--check"]].map(|arguments| {
+                let output = command(arguments).output().unwrap();
+                assert_eq!(output.status.code(), Some(2), "{plugins}");
+                String::from_utf8(output.stderr).unwrap()
+            });
+        assert_eq!(said, checked);
+        said
     };
     let plugin = |more: &str| format!("[[plugins]]\nname = \"it\"\nfile = \"plugin.wat\"\n{more}");
     let good = module("(i32.const 0)");
     assert!(refused(&plugin(""), "(module").contains("the plugin `it`"));
     assert!(refused(&plugin("[plugins.settings]\ngrantd = []\n"), &good).contains("grantd"));
+    assert!(refused(&plugin("[plugins.settings]\nupstreams = [\"x\"]\n"), &good).contains("no upstream"));
     assert!(refused(&plugin("").replace("plugin.wat", "none.wat"), &good).contains("none.wat"));
     assert!(refused(&(plugin("") + &plugin("")), &good).contains("another one of this name"));
 }

@@ -14,7 +14,6 @@ use std::time::Duration;
 use ring::hmac;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::sync::watch;
 
 use super::AccessRequests;
@@ -34,7 +33,33 @@ pub(super) struct Wanted {
     state: Option<String>,
     /// Of which ends to tell; left out: of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    events: Option<Vec<String>>,
+    events: Option<Vec<Ending>>,
+}
+
+/// How a request can end (ARAP, "Task Lifecycle"). None of ours fails: what breaks is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "AccessRequestEnding")]
+enum Ending {
+    Approved,
+    Denied,
+    Expired,
+    Cancelled,
+    Failed,
+    Partial,
+}
+
+impl Ending {
+    fn is(self, status: Status) -> bool {
+        match self {
+            Self::Approved => status == Status::Approved,
+            Self::Denied => status == Status::Denied,
+            Self::Expired => status == Status::Expired,
+            Self::Cancelled => status == Status::Cancelled,
+            Self::Failed => false,
+            Self::Partial => status == Status::Partial,
+        }
+    }
 }
 
 impl Wanted {
@@ -258,9 +283,8 @@ async fn ended(app: &App, requests: &Arc<AccessRequests>, waiting: Vec<Waiting>)
 
 /// Tells it, with patience.
 async fn told(app: App, requests: Arc<AccessRequests>, client: Client, one: Waiting, notice: Notice) {
-    let status = serde_json::to_value(notice.status()).unwrap_or(Value::Null);
     let events = one.callback.events.as_ref();
-    let is_wanted = events.is_none_or(|events| events.iter().any(|event| status == event.as_str()));
+    let is_wanted = events.is_none_or(|events| events.iter().any(|event| event.is(notice.status())));
     let allowed = app.callers.callback(&one.caller).filter(|allowed| allowed.allows(&one.callback.endpoint));
     let Some(allowed) = allowed else {
         tracing::error!(task = one.task, caller = one.caller, "a callback is not registered any more");

@@ -86,6 +86,8 @@ fn what_is_wrong_is_said_with_its_place() {
         ("[authzen]\npublic_url = \"https://pdp.example.com/\"\n", &["ends without"]),
         ("[authzen]\npublic_url = \"https://pdp.example.com?x\"\n", &["query"]),
         ("[authzen]\npublic_url = \"https://\"\n", &["no host"]),
+        ("[listen]\ngrpc = \"127.0.0.1:0\"\n", &["gateway.mapping"]),
+        ("[[callers]]\nname = \"a\"\nrole = \"evaluate\"\ncertificate = \"b\"\n", &["`a`", "client_ca"]),
     ] {
         let message = of(text, &[]).expect_err(text);
         for word in words {

@@ -69,7 +69,10 @@ async fn admit(
             traces::routed("POST", CHECK, &caller.name);
             request.extensions_mut().insert(caller);
         }
-        Err(problem) => return refused(problem),
+        Err(problem) => {
+            app.seeing.turned_away(problem.code, "a gateway");
+            return refused(problem);
+        }
     }
     let (head, body) = request.into_parts();
     match app.read(body).await {

@@ -158,10 +158,15 @@ impl Mapping {
                     "the route {pattern}: the schema has no {action} on a {resource} by any of the principals"
                 ));
             };
-            if let Some((name, _)) = context.iter().find(|(name, _)| !declared.contains(&name.as_str())) {
+            let is_declared = |name: &str| declared.iter().any(|(own, _)| *own == name);
+            if let Some((name, _)) = context.iter().find(|(name, _)| !is_declared(name)) {
                 return Err(format!(
                     "the route {pattern}: the schema has no `{name}` in the context of {action}"
                 ));
+            }
+            let is_said = |name: &str| context.iter().any(|(said, _)| said == name);
+            if let Some((name, _)) = declared.iter().find(|(name, asked)| *asked && !is_said(name)) {
+                return Err(format!("the route {pattern}: {action} needs `{name}` in its `context`"));
             }
         }
         Ok(())

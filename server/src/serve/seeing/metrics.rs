@@ -63,6 +63,11 @@ struct VersionLabels {
     version: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabels {
+    code: &'static str,
+}
+
 type Histograms = Family<RouteLabels, Histogram, fn() -> Histogram>;
 
 /// What is counted.
@@ -73,6 +78,7 @@ pub(crate) struct Metrics {
     seconds: Histograms,
     commands: Family<OutcomeLabels, Counter>,
     reloads: Family<WhatLabels, Counter>,
+    turned_away: Family<CodeLabels, Counter>,
     dropped: Counter,
     policies: Family<VersionLabels, Gauge>,
     revision: Gauge,
@@ -108,6 +114,8 @@ impl Metrics {
         registry.register("commands", "Commands, by what came of them", commands.clone());
         let reloads = Family::default();
         registry.register("reloads", "Files that were read again", reloads.clone());
+        let turned_away = Family::default();
+        registry.register("turned_away", "Requests of those who may not call", turned_away.clone());
         let dropped = Counter::<u64, AtomicU64>::default();
         registry.register("decision_log_dropped", "Decisions that were not written down", dropped.clone());
         let policies = Family::default();
@@ -126,6 +134,7 @@ impl Metrics {
             seconds,
             commands,
             reloads,
+            turned_away,
             dropped,
             policies,
             revision,
@@ -168,6 +177,11 @@ impl Metrics {
     /// A command was answered: `done`, or refused with a code.
     pub(crate) fn submitted(&self, command: &'static str, outcome: &'static str) {
         self.commands.get_or_create(&OutcomeLabels { command, outcome }).inc();
+    }
+
+    /// Somebody may not call.
+    pub(super) fn turned_away(&self, code: &'static str) {
+        self.turned_away.get_or_create(&CodeLabels { code }).inc();
     }
 
     /// Something was read again.

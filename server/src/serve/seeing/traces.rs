@@ -2,6 +2,7 @@
 //!
 //! Nothing of what is asked about is said there but the action: ids and contexts are for the decision log.
 
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Request};
@@ -30,7 +31,9 @@ impl Traces {
     /// of tokio.
     pub(crate) fn open(config: &Config) -> Result<Self, ServeError> {
         let lines = Targets::new().with_default(LevelFilter::INFO).with_target(TARGET, LevelFilter::OFF);
-        let lines = fmt::layer().with_writer(std::io::stderr).with_target(false).with_filter(lines);
+        let colours = io::stderr().is_terminal();
+        let layer = fmt::layer().with_writer(io::stderr).with_ansi(colours).with_target(false);
+        let lines = layer.with_filter(lines);
         let subscriber = Registry::default().with(lines);
         #[cfg(feature = "opentelemetry")]
         if let Some(config) = &config.opentelemetry {

@@ -161,6 +161,12 @@ fn a_context_is_said_under_the_schema() {
     ] {
         assert!(matches!(ask(target, sites), Err(Unmapped::NoQuestion(_))), "{target} {sites:?}");
     }
+    let required = sources.schema.as_mut().unwrap();
+    required.text = required.text.replace("speed?: Long", "speed: Long");
+    let policies = Policies::load(&sources).unwrap();
+    mapping.fits(&policies).unwrap();
+    let without = with_context(r#"{ site = "villa" }"#).unwrap();
+    assert!(without.fits(&policies).unwrap_err().contains("liveView needs `speed`"));
     assert!(
         mapping
             .fits(&Policies::shipped().unwrap())
