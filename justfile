@@ -88,6 +88,10 @@ fuzz seconds="60":
 bench:
     cargo bench -p consentry-benches
 
+# The server beside Cerbos, asked alike (needs wrk, npm)
+cerbos:
+    cargo build --release && python3 benches/compare/cerbos
+
 # Licences and sources of what is built in (needs cargo-deny)
 deny:
     cargo deny check licenses sources bans
