@@ -150,61 +150,75 @@ fn one<'a>(headers: &'a HashMap<String, String>, name: &str) -> Option<&'a str> 
 }
 
 fn said(verdict: &Verdict) -> CheckResponse {
-    let headers: Vec<HeaderValueOption> =
-        verdict.headers().into_iter().map(|(name, value)| header(&name, value)).collect();
+    let told = verdict.headers();
+    let headers_to_remove = verdict.removed(&told);
+    let mut headers: Vec<HeaderValueOption> =
+        told.into_iter().map(|(name, value)| header(name.into_owned(), value)).collect();
     let detail = verdict.detail.as_deref().or(verdict.reason).unwrap_or_default();
     let mut response = CheckResponse::with_status(match verdict.status {
         StatusCode::OK => Status::ok(""),
         StatusCode::UNAUTHORIZED => Status::unauthenticated(detail),
         _ => Status::permission_denied(detail),
     });
-    let (body, content_type) = match &verdict.answer {
-        Some(answer) => (String::from_utf8_lossy(&answer.body).into_owned(), None),
-        None => {
-            let body = serde_json::to_string(&verdict.problem().written()).unwrap_or_default();
-            (body, Some("application/problem+json".to_owned()))
-        }
-    };
     response.set_http_response(if verdict.allowed {
-        let headers_to_remove = verdict.removed();
         OkHttpResponse { headers, headers_to_remove, ..OkHttpResponse::default() }.to_http_response()
     } else {
-        let mut headers = headers;
-        headers.extend(content_type.map(|form| header("content-type", form)));
+        let mut say = |name: &str, value: &str| headers.push(header(name.to_owned(), value.to_owned()));
+        let body = match &verdict.answer {
+            Some(answer) => String::from_utf8_lossy(&answer.body).into_owned(),
+            None => {
+                say("content-type", "application/problem+json");
+                serde_json::to_string(&verdict.problem().written()).unwrap_or_default()
+            }
+        };
         if verdict.status == StatusCode::UNAUTHORIZED {
-            headers.push(header("www-authenticate", "Bearer realm=\"consentry\"".to_owned()));
+            say("www-authenticate", "Bearer realm=\"consentry\"");
         }
         let status = Some(HttpStatus { code: i32::from(verdict.status.as_u16()) });
         DeniedHttpResponse { status, headers, body }.to_http_response()
     });
-    let fields = verdict.metadata().into_iter().map(|(name, value)| (name, plain(value))).collect();
-    response.set_dynamic_metadata(Some(Struct { fields }));
+    response.set_dynamic_metadata(Some(metadata(verdict)));
     response
 }
 
 /// A header that takes the place of any that the request came with.
-fn header(name: &str, value: String) -> HeaderValueOption {
+fn header(key: String, value: String) -> HeaderValueOption {
     HeaderValueOption {
-        header: Some(HeaderValue { key: name.to_owned(), value, ..HeaderValue::default() }),
+        header: Some(HeaderValue { key, value, ..HeaderValue::default() }),
         append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
         ..HeaderValueOption::default()
     }
 }
 
-/// JSON as protobuf has it.
-fn plain(value: serde_json::Value) -> Value {
-    let kind = match value {
-        serde_json::Value::Null => Kind::NullValue(0),
-        serde_json::Value::Bool(value) => Kind::BoolValue(value),
-        serde_json::Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
-        serde_json::Value::String(text) => Kind::StringValue(text),
-        serde_json::Value::Array(items) => {
-            Kind::ListValue(ListValue { values: items.into_iter().map(plain).collect() })
-        }
-        serde_json::Value::Object(members) => {
-            let fields = members.into_iter().map(|(name, value)| (name, plain(value))).collect();
-            Kind::StructValue(Struct { fields })
-        }
+/// All that there is to know: for the gateway's own logs and filters.
+fn metadata(verdict: &Verdict) -> Struct {
+    let value = |kind: Kind| Value { kind: Some(kind) };
+    let text = |text: &str| value(Kind::StringValue(text.to_owned()));
+    let texts = |texts: &[String]| {
+        value(Kind::ListValue(ListValue { values: texts.iter().map(|said| text(said)).collect() }))
     };
-    Value { kind: Some(kind) }
+    let mut fields = HashMap::with_capacity(11);
+    let mut say = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
+    say("decision", text(verdict.decision()));
+    for (name, said) in [("reason", verdict.reason), ("detail", verdict.detail.as_deref())] {
+        if let Some(said) = said {
+            say(name, text(said));
+        }
+    }
+    if let Some(question) = &verdict.question {
+        say("principal", value(Kind::StringValue(question.principal.to_string())));
+        say("action", text(&question.action));
+        say("resource", value(Kind::StringValue(question.resource.to_string())));
+    }
+    if let Some(evaluation) = &verdict.evaluation {
+        say("determining_policies", texts(&evaluation.determining_policies));
+        say("errors", texts(&evaluation.errors));
+        #[expect(clippy::cast_precision_loss, reason = "protobuf's numbers are as JSON's; exact up to 2^53")]
+        say("revision", value(Kind::NumberValue(evaluation.revision as f64)));
+        say("policy_version", text(&evaluation.policy_version));
+        if let Some(until) = evaluation.valid_until {
+            say("valid_until", value(Kind::StringValue(until.to_string())));
+        }
+    }
+    Struct { fields }
 }

@@ -85,13 +85,15 @@ fn said(verdict: &Verdict) -> Response<Body> {
         }
     };
     let headers = response.headers_mut();
-    for (name, value) in verdict.headers() {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(&value)) {
+    let told = verdict.headers();
+    let removed = verdict.removed(&told);
+    for (name, value) in told {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(&*name), HeaderValue::try_from(value)) {
             headers.insert(name, value);
         }
     }
     // As Envoy reads it; others have no means to remove what they are not configured to.
-    if let Ok(removed) = HeaderValue::from_str(&verdict.removed().join(",")).as_ref()
+    if let Ok(removed) = HeaderValue::try_from(removed.join(",")).as_ref()
         && !removed.is_empty()
     {
         headers.insert("x-envoy-auth-headers-to-remove", removed.clone());
