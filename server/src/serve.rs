@@ -33,6 +33,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
+use crate::clock;
 use crate::folder::FolderError;
 use access_requests::AccessRequests;
 use app::{App, Shared};
@@ -164,10 +165,12 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
     let parts =
         Parts { watched, decision_point, gateway, callers, seeing, access_requests, plugins, handshakes };
     let served = runtime.block_on(run(start, parts));
-    let patience = config.limits.shutdown.of_clock();
-    traces.close(patience);
-    runtime.shutdown_timeout(patience);
-    writing.log.iter().for_each(|log| log.close(patience));
+    // What was decided is more than what was traced; all of it together takes no longer than requests may.
+    let (ended, patience) = (clock::started(), config.limits.shutdown.of_clock());
+    let left = || patience.saturating_sub(clock::started().saturating_duration_since(ended));
+    writing.log.iter().for_each(|log| log.close(left()));
+    traces.close(left());
+    runtime.shutdown_timeout(left());
     served
 }
 

@@ -362,18 +362,22 @@ fn envoy_is_told_why_in_its_metadata(kind: Kind) {
     }
 }
 
-/// Says `x-seen: yes` in each request, takes `x-secret` away, and answers requests with an `x-stop` itself.
+/// Says `x-seen: yes` in each request, and that it has no body; takes `x-secret` away, and answers requests with an
+/// `x-stop` itself.
 const PLUGIN: &str = r#"(module
   (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_replace_header_map_value" (func $replace (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_remove_header_map_value" (func $remove (param i32 i32 i32) (result i32)))
   (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_send_local_response" (func $respond (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
   (data (i32.const 64) "x-seen") (data (i32.const 80) "yes") (data (i32.const 96) "x-secret") (data (i32.const 112) "x-stop")
+  (data (i32.const 144) "content-length") (data (i32.const 160) "0")
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 32768))
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
     (drop (call $add (i32.const 0) (i32.const 64) (i32.const 6) (i32.const 80) (i32.const 3)))
+    (drop (call $replace (i32.const 0) (i32.const 144) (i32.const 14) (i32.const 160) (i32.const 1)))
     (drop (call $remove (i32.const 0) (i32.const 96) (i32.const 8)))
     (i32.store (i32.const 132) (i32.const 0))
     (drop (call $get (i32.const 0) (i32.const 112) (i32.const 6) (i32.const 128) (i32.const 132)))
@@ -399,6 +403,17 @@ fn what_plugins_do_to_requests_is_done(kind: Kind) {
     let header = |name: &str| seen[0].get(name).map(String::from_utf8_lossy);
     assert_eq!((header("x-seen"), header("x-secret")), (Some("yes".into()), None));
     assert_eq!((header("x-other"), header("x-consentry-principal")), (Some("1".into()), Some(OLGA.into())));
+    // What is left of a body that is said to be shorter would be a request of its own.
+    let token = fs::read_to_string(repository().join("tests/gateways/tokens/olga.jwt")).unwrap();
+    let put = Message::new("PUT /sites/villa/devices/cam-7/settings HTTP/1.1")
+        .header("host", "video.example.com")
+        .header("authorization", format!("Bearer {}", token.trim()))
+        .header("connection", "close")
+        .body("GET /status HTTP/1.1\r\nhost: x\r\n\r\n");
+    let answer = ask(world.port, &put).unwrap();
+    let seen = world.upstream.seen();
+    assert_eq!((answer.second_word(), seen.len()), ("200", 1), "{answer:?}");
+    assert_eq!((seen[0].first_word(), &seen[0].body), ("PUT", &put.body));
     let (answer, seen) = world.ask(LIVE, Some("olga"), &[("x-stop", "1")]);
     assert_eq!((answer.second_word(), answer.body.as_slice(), seen.len()), ("418", &b"yes"[..], 0));
     // A plugin lets nothing pass that policies do not.

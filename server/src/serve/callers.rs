@@ -246,7 +246,7 @@ pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
         Ok(caller) => {
             let (route, started) = (request.extensions().get::<MatchedPath>().cloned(), clock::started());
             let route = route.as_ref().map_or("", MatchedPath::as_str);
-            traces::routed(request.method().as_str(), route, &caller.name);
+            traces::routed(request.method(), route, &caller.name);
             request.extensions_mut().insert(caller);
             let response = next.run(request).await;
             let took = clock::started().saturating_duration_since(started);

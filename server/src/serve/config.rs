@@ -8,6 +8,7 @@ mod who;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use axum::http::Uri;
 use consentry::domain::Validity;
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +127,21 @@ pub(crate) struct OpenTelemetryConfig {
 }
 
 impl OpenTelemetryConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let Self { endpoint, sample, .. } = self;
+        let is_url = |url: &Uri| url.host().is_some() && matches!(url.scheme_str(), Some("http" | "https"));
+        let wrong = if !cfg!(feature = "opentelemetry") {
+            "`opentelemetry`: this program was built without the feature `opentelemetry`".to_owned()
+        } else if !(0.0..=1.0).contains(sample) {
+            "`opentelemetry.sample` is a share: from 0 to 1".to_owned()
+        } else if !endpoint.parse().is_ok_and(|url| is_url(&url)) {
+            format!("`opentelemetry.endpoint` is {endpoint}: it is no http:// or https:// URL")
+        } else {
+            return Ok(());
+        };
+        Err(ConfigError(wrong))
+    }
+
     fn service() -> String {
         "consentry".to_owned()
     }
@@ -364,14 +380,7 @@ impl Config {
         if self.decision_log.as_ref().is_some_and(|log| !(0.0..=1.0).contains(&log.sample)) {
             return wrong("`decision_log.sample` is a share: from 0 to 1");
         }
-        if let Some(config) = &self.opentelemetry {
-            if !cfg!(feature = "opentelemetry") {
-                return wrong("`opentelemetry`: this program was built without the feature `opentelemetry`");
-            }
-            if !(0.0..=1.0).contains(&config.sample) {
-                return wrong("`opentelemetry.sample` is a share: from 0 to 1");
-            }
-        }
+        self.opentelemetry.as_ref().map_or(Ok(()), OpenTelemetryConfig::check)?;
         let by_certificate = self.callers.iter().find(|caller| caller.certificate.is_some());
         let asks_clients = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         if let Some(caller) = by_certificate.filter(|_| !asks_clients) {

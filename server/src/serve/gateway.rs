@@ -9,7 +9,7 @@ mod request;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use axum::http::StatusCode;
@@ -37,6 +37,8 @@ use request::{GatewayRequest, Headers as _};
 pub(crate) struct Gateway {
     file: Option<PathBuf>,
     mapping: ArcSwap<Mapping>,
+    /// Held while policies and mapping are replaced, and while they are taken for a request: those go together.
+    replacing: RwLock<()>,
     pub(crate) identities: Identities,
 }
 
@@ -66,7 +68,7 @@ impl Gateway {
         let file = config.gateway.as_ref().map(|gateway| gateway.mapping.clone());
         let mapping = file.as_deref().map(read).transpose()?.unwrap_or_default();
         let identities = Identities::new(config.identity.as_ref())?;
-        Ok(Self { file, mapping: ArcSwap::from_pointee(mapping), identities })
+        Ok(Self { file, mapping: ArcSwap::from_pointee(mapping), replacing: RwLock::default(), identities })
     }
 
     /// Reads the mapping anew, which is to be used with these policies. It is not used yet. `None`: there is none.
@@ -78,8 +80,17 @@ impl Gateway {
         Ok(mapping)
     }
 
-    pub(crate) fn use_mapping(&self, mapping: Mapping) {
-        self.mapping.store(Arc::new(mapping));
+    /// Uses a mapping together with the policies that `use_policies` begins to use.
+    pub(crate) fn replace<T>(&self, mapping: Option<Mapping>, use_policies: impl FnOnce() -> T) -> T {
+        let _replacing = self.replacing.write().unwrap_or_else(PoisonError::into_inner);
+        mapping.into_iter().for_each(|mapping| self.mapping.store(Arc::new(mapping)));
+        use_policies()
+    }
+
+    /// Policies and facts at this moment, and the mapping that goes with them.
+    fn together(&self, app: &App) -> (Reading, Arc<Mapping>) {
+        let _still = self.replacing.read().unwrap_or_else(PoisonError::into_inner);
+        (app.decision_point.reading(), self.mapping.load_full())
     }
 
     /// Reads the keys anew, where they are in a file. When anything is wrong with them, those before go on being used.
@@ -105,7 +116,7 @@ impl Gateway {
     /// Answers a request, and writes down what it answered.
     fn answer(&self, app: &App, asker: &Asker, request: &GatewayRequest<'_>) -> Verdict {
         let verdict = match &app.plugins {
-            None => self.verdict(&app.decision_point.reading(), request),
+            None => self.verdict(&self.together(app), request),
             Some(plugins) => self.through(plugins, app, request),
         };
         let decided = Decided {
@@ -134,13 +145,13 @@ impl Gateway {
         match plugins.verdict(&head) {
             PluginVerdict::Continue { head, asked } => {
                 let changed = GatewayRequest { headers: &head.headers, ..*request };
-                let reading = app.decision_point.reading();
+                let together = self.together(app);
                 let mut verdict = match asked.into_iter().next_back() {
-                    Some(asked) => match self.doubted(&reading, &changed, &asked.request.principal) {
+                    Some(asked) => match self.doubted(&together, &changed, &asked.request.principal) {
                         Some(why) => why,
                         None => Verdict::of(asked, true),
                     },
-                    None => self.verdict(&reading, &changed),
+                    None => self.verdict(&together, &changed),
                 };
                 if verdict.allowed {
                     (verdict.set, verdict.removed) = changes(&before, &head.headers);
@@ -169,14 +180,17 @@ impl Gateway {
     }
 
     /// Why a plugin is not believed who asks: where tokens are verified, nobody asks but whom the token names.
-    fn doubted(&self, reading: &Reading, request: &GatewayRequest<'_>, principal: &Uid) -> Option<Verdict> {
+    fn doubted(
+        &self,
+        (reading, mapping): &(Reading, Arc<Mapping>),
+        request: &GatewayRequest<'_>,
+        principal: &Uid,
+    ) -> Option<Verdict> {
         self.identities.verifier()?;
         match self.identities.of(request.headers, reading.now()) {
             Err(Unauthenticated(why)) => Some(Verdict::unauthenticated(Some(why.into_owned()))),
             Ok(None) => Some(Verdict::unmapped(Unmapped::NoIdentity)),
-            Ok(Some(identity)) if self.mapping.load().principal(&identity).as_ref() == Some(principal) => {
-                None
-            }
+            Ok(Some(identity)) if mapping.principal(&identity).as_ref() == Some(principal) => None,
             Ok(Some(_)) => {
                 let why = "a plugin says that another one asks than the token does";
                 Some(Verdict::denied("no_principal", Some(why.to_owned())))
@@ -184,12 +198,12 @@ impl Gateway {
         }
     }
 
-    fn verdict(&self, reading: &Reading, request: &GatewayRequest<'_>) -> Verdict {
+    fn verdict(&self, (reading, mapping): &(Reading, Arc<Mapping>), request: &GatewayRequest<'_>) -> Verdict {
         let identity = match self.identities.of(request.headers, reading.now()) {
             Ok(identity) => identity,
             Err(Unauthenticated(why)) => return Verdict::unauthenticated(Some(why.into_owned())),
         };
-        let mapped = self.mapping.load().stands_for(request, identity.as_deref(), reading.policies());
+        let mapped = mapping.stands_for(request, identity.as_deref(), reading.policies());
         let question = match mapped {
             Ok(StandsFor::Question(question)) => question,
             Ok(StandsFor::Open) => return Verdict::open(),
@@ -234,10 +248,14 @@ fn changes(before: &Fields, after: &Fields) -> (Vec<(String, String)>, Vec<Strin
     (set.collect(), removed)
 }
 
-/// The values of each header, in their order.
+/// The values of each header that is a plugin's to say, in their order.
 fn values(fields: &Fields) -> BTreeMap<String, Vec<Vec<u8>>> {
     let mut values: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
-    fields.each(&mut |name, value| values.entry(name.to_owned()).or_default().push(value.to_vec()));
+    fields.each(&mut |name, value| {
+        if !plugins::is_of_the_way(name) {
+            values.entry(name.to_ascii_lowercase()).or_default().push(value.to_vec());
+        }
+    });
     values
 }
 

@@ -60,17 +60,24 @@ pub(crate) async fn serve(
         let (builder, watcher) = (builder.clone(), graceful.watcher());
         let acceptor = tls.as_ref().map(|tls| tls.acceptor(protocol));
         let (router, patience) = (router.clone(), limits.head.of_clock());
+        let mut ends = ending.clone();
         tokio::spawn(async move {
-            match acceptor {
-                None => connected(builder, watcher, stream, None, router, patience).await,
-                Some(acceptor) => match tokio::time::timeout(patience, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => {
-                        let peer = tls::peer(stream.get_ref().1).map(Arc::new);
-                        connected(builder, watcher, stream, peer, router, patience).await;
-                    }
-                    Ok(Err(error)) => tracing::debug!("a handshake failed: {error}"),
-                    Err(_) => tracing::debug!("a handshake took too long"),
-                },
+            let Some(acceptor) = acceptor else {
+                connected(builder, watcher, stream, None, router, patience).await;
+                return drop(place);
+            };
+            let shaken = tokio::select! {
+                shaken = tokio::time::timeout(patience, acceptor.accept(stream)) => shaken,
+                // Nothing was asked yet that would have to be answered.
+                _ = ends.wait_for(|ends| *ends) => return,
+            };
+            match shaken {
+                Ok(Ok(stream)) => {
+                    let peer = tls::peer(stream.get_ref().1).map(Arc::new);
+                    connected(builder, watcher, stream, peer, router, patience).await;
+                }
+                Ok(Err(error)) => tracing::debug!("a handshake failed: {error}"),
+                Err(_) => tracing::debug!("a handshake took too long"),
             }
             drop(place);
         });

@@ -213,9 +213,29 @@ fn answered(answer: &Answer) -> Response {
     response
 }
 
-/// The headers of an answer, without those that say how long it is.
+/// Headers that say where a message ends, and what becomes of its connection (RFC 9110 §7.6.1, §8.6): whoever sends it says
+/// them. With another length than the body has, the rest of it would be another request, which nobody was asked about.
+const OF_THE_WAY: [&str; 11] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+/// Whether no plugin says this header.
+pub(crate) fn is_of_the_way(name: &str) -> bool {
+    OF_THE_WAY.iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+/// The headers of an answer, without those that are the server's to say.
 pub(crate) fn said(answer: &Answer) -> impl Iterator<Item = (&str, &str)> {
     let text = |(name, value)| Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?));
-    let of_the_body = ["content-length", "transfer-encoding", "connection"];
-    answer.headers.iter().filter_map(text).filter(move |(name, _)| !of_the_body.contains(name))
+    answer.headers.iter().filter_map(text).filter(|(name, _)| !is_of_the_way(name))
 }

@@ -88,11 +88,12 @@ pub(crate) async fn watch(watched: Watched, reloaded: Reloaded, poll: Duration, 
                 () = tokio::time::sleep(poll) => false,
             }
         };
-        let now = look(&paths);
+        let looked = paths.clone();
+        let Ok(now) = tokio::task::spawn_blocking(move || look(&looked)).await else { continue };
         // Files that still change are left alone until they stand still for once. What was refused may have been
         // refused for a passing reason: it is tried again, less often.
         let again = refused.is_some_and(|since| clock::started().saturating_duration_since(since) >= AGAIN);
-        let changed = (now != used && now == before) || again;
+        let changed = now == before && (now != used || again);
         before = now.clone();
         if !asked && !changed {
             continue;
@@ -128,8 +129,7 @@ fn reload(reloaded: &Reloaded) -> bool {
             Ok(mapping) => {
                 let version = loaded.policies().version().to_owned();
                 seeing.metrics.answering(loaded.policies());
-                let differ = decision_point.use_loaded(loaded);
-                mapping.into_iter().for_each(|mapping| gateway.use_mapping(mapping));
+                let differ = gateway.replace(mapping, || decision_point.use_loaded(loaded));
                 let what =
                     if differ { "these answer from now on" } else { "read again, nothing has changed" };
                 tracing::info!(version, "policies: {what}");

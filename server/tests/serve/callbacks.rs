@@ -150,7 +150,9 @@ fn whoever_waits_is_told_after_a_restart() {
     server.ended();
     // The end of what was being written when it stopped.
     let file = folder.path().join("consentry-ledger/callbacks.jsonl");
-    let cut_off = format!("{}{{\"wait\":{{\"ta", fs::read_to_string(&file).unwrap());
+    let mut cut_off = fs::read(&file).unwrap();
+    cut_off.extend("{\"wait\":{\"task\":\"\u{f6}".as_bytes());
+    cut_off.pop();
     fs::write(&file, cut_off).unwrap();
     let server = started(folder.path(), &token);
     assert!(told.try_recv().is_err());

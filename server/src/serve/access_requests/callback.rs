@@ -148,9 +148,9 @@ impl Callbacks {
         let wrong = |error: std::io::Error| format!("{}: {error}", path.display());
         let mut waiting = BTreeMap::new();
         if path.exists() {
-            for line in BufReader::new(File::open(&path).map_err(wrong)?).lines() {
-                // The last line may have been cut off: then it was not acknowledged.
-                match serde_json::from_str(&line.map_err(wrong)?) {
+            for line in BufReader::new(File::open(&path).map_err(wrong)?).split(b'\n') {
+                // The last line may have been cut off, within a letter even: then it was not acknowledged.
+                match serde_json::from_slice(&line.map_err(wrong)?) {
                     Ok(Line::Wait(one)) => drop(waiting.insert(one.task.clone(), one)),
                     Ok(Line::Done(task)) => drop(waiting.remove(&task)),
                     Err(_) => {}

@@ -282,16 +282,22 @@ fn open(
     }
     let mut opened = Vec::new();
     for (application, submission) in submissions {
-        let problem = match engine.submit(&submission, clock::now()) {
-            Ok(answer) => answer.refusal().map(refused),
-            Err(error) => Some(broken(&error)),
-        };
-        match problem {
-            None => opened.push(application),
-            Some(problem) => {
-                // What was opened for other sites goes again.
-                withdraw(engine, opened.into_iter())?;
-                return Err(problem);
+        match engine.submit(&submission, clock::now()) {
+            Ok(answer) => match answer.refusal() {
+                None => opened.push(application),
+                Some(refusal) => {
+                    // What was opened for other sites goes again.
+                    withdraw(engine, opened.into_iter())?;
+                    return Err(refused(refusal));
+                }
+            },
+            Err(error) => {
+                // It may have been opened all the same. Under a key, the same request again completes what is there.
+                if command.is_none() {
+                    opened.push(application);
+                    withdraw(engine, opened.into_iter())?;
+                }
+                return Err(broken(&error));
             }
         }
     }

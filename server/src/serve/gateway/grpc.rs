@@ -1,6 +1,6 @@
 //! Envoy's `ext_authz` over gRPC: `envoy.service.auth.v3.Authorization`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use axum::Router;
@@ -66,7 +66,7 @@ async fn admit(
     };
     match admitted(caller, Role::Evaluate) {
         Ok(caller) => {
-            traces::routed("POST", CHECK, &caller.name);
+            traces::routed(request.method(), CHECK, &caller.name);
             request.extensions_mut().insert(caller);
         }
         Err(problem) => {
@@ -154,6 +154,9 @@ fn said(verdict: &Verdict) -> CheckResponse {
     let headers_to_remove = verdict.removed(&told);
     let mut headers: Vec<HeaderValueOption> =
         told.into_iter().map(|(name, value)| header(name.into_owned(), value)).collect();
+    if verdict.answer.is_some() {
+        one_after_another(&mut headers);
+    }
     let detail = verdict.detail.as_deref().or(verdict.reason).unwrap_or_default();
     let mut response = CheckResponse::with_status(match verdict.status {
         StatusCode::OK => Status::ok(""),
@@ -171,7 +174,7 @@ fn said(verdict: &Verdict) -> CheckResponse {
                 serde_json::to_string(&verdict.problem().written()).unwrap_or_default()
             }
         };
-        if verdict.status == StatusCode::UNAUTHORIZED {
+        if verdict.status == StatusCode::UNAUTHORIZED && verdict.answer.is_none() {
             say("www-authenticate", "Bearer realm=\"consentry\"");
         }
         let status = Some(HttpStatus { code: i32::from(verdict.status.as_u16()) });
@@ -179,6 +182,17 @@ fn said(verdict: &Verdict) -> CheckResponse {
     });
     response.set_dynamic_metadata(Some(metadata(verdict)));
     response
+}
+
+/// Of several headers of a name, each is said: `set-cookie` cannot be joined.
+fn one_after_another(headers: &mut [HeaderValueOption]) {
+    let mut said = HashSet::new();
+    for option in headers {
+        let name = option.header.as_ref().map(|header| header.key.clone()).unwrap_or_default();
+        if !said.insert(name) {
+            option.append_action = HeaderAppendAction::AppendIfExistsOrAdd.into();
+        }
+    }
 }
 
 /// A header that takes the place of any that the request came with.

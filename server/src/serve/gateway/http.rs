@@ -89,7 +89,7 @@ fn said(verdict: &Verdict) -> Response<Body> {
     let removed = verdict.removed(&told);
     for (name, value) in told {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(&*name), HeaderValue::try_from(value)) {
-            headers.insert(name, value);
+            headers.append(name, value);
         }
     }
     // As Envoy reads it; others have no means to remove what they are not configured to.
@@ -99,7 +99,7 @@ fn said(verdict: &Verdict) -> Response<Body> {
         headers.insert("x-envoy-auth-headers-to-remove", removed.clone());
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if verdict.status == StatusCode::UNAUTHORIZED {
+    if verdict.status == StatusCode::UNAUTHORIZED && verdict.answer.is_none() {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"consentry\""));
     }
     response

@@ -25,6 +25,19 @@ fn headers_that_plugins_changed_are_told_with_all_of_their_values() {
     assert_eq!(set, pairs(&[("a", "2, 1")]), "their order counts");
 }
 
+/// With another length than it has, what is left of a body would be a request of its own.
+#[test]
+fn no_plugin_says_where_a_request_ends_or_whom_it_is_for() {
+    let before = fields(&[("content-length", "50"), ("host", "a"), ("connection", "close")]);
+    let after = fields(&[
+        ("content-length", "0"),
+        ("Transfer-Encoding", "chunked"),
+        ("te", "trailers"),
+        ("x-seen", "1"),
+    ]);
+    assert_eq!(changes(&before, &after), (pairs(&[("x-seen", "1")]), vec![]));
+}
+
 fn passes(principal: &str) -> Verdict {
     let question = AccessRequest::new(Uid::new("EndUser", principal), "liveView", Uid::new("Device", "d"));
     Verdict { question: Some(Box::new(question)), ..Verdict::open() }

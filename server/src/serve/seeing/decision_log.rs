@@ -164,7 +164,8 @@ impl DecisionLog {
             )
             .unwrap_or(u64::MAX),
         };
-        let Ok(text) = serde_json::to_string(&line) else { return };
+        let Ok(mut text) = serde_json::to_string(&line) else { return };
+        text.push('\n');
         let bytes = text.len();
         let waiting = self.shared.waiting.fetch_add(bytes, Ordering::Relaxed);
         if waiting.saturating_add(bytes) > WAITING_BYTES || self.lines.try_send(text).is_err() {
@@ -233,14 +234,15 @@ fn write(
         let reopened = match told.reopen.swap(false, Ordering::AcqRel) {
             true => {
                 let flushed = out.flush();
-                opened(path).map(|new| out = new).and(flushed)
+                let new = opened(path).inspect_err(|_| told.reopen.store(true, Ordering::Release));
+                new.map(|new| out = new).and(flushed)
             }
             false => Ok(()),
         };
         let written = match &line {
             Ok(line) => {
                 told.waiting.fetch_sub(line.len(), Ordering::Relaxed);
-                writeln!(out, "{line}").inspect_err(|_| {
+                out.write_all(line.as_bytes()).inspect_err(|_| {
                     dropped.inc();
                 })
             }

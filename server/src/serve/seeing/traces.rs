@@ -5,7 +5,7 @@
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Request};
+use axum::http::{HeaderMap, Method, Request};
 use tracing::{Level, Span, field};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -59,6 +59,22 @@ impl Traces {
     }
 }
 
+/// A method, if it is one that is known: of others, anybody could make up any number.
+fn known(method: &Method) -> &'static str {
+    let all = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::PATCH,
+        Method::HEAD,
+        Method::OPTIONS,
+    ];
+    let names = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"];
+    let found = all.iter().zip(names).find(|(own, _)| *own == method);
+    found.map_or("_OTHER", |(_, name)| name)
+}
+
 /// The span of a request, in the trace that it came with, if it came with one (W3C Trace Context). Where nothing is
 /// traced, it costs nothing.
 pub(crate) fn span<T>(request: &Request<T>) -> Span {
@@ -66,7 +82,7 @@ pub(crate) fn span<T>(request: &Request<T>) -> Span {
         target: TARGET,
         "request",
         otel.kind = "server",
-        http.request.method = request.method().as_str(),
+        http.request.method = known(request.method()),
         http.route = field::Empty,
         http.response.status_code = field::Empty,
         consentry.caller = field::Empty,
@@ -85,11 +101,11 @@ fn in_trace(span: &Span, headers: &HeaderMap) {
 }
 
 /// The request that is being answered is one of this route, by this caller.
-pub(crate) fn routed(method: &str, route: &str, caller: &str) {
+pub(crate) fn routed(method: &Method, route: &str, caller: &str) {
     let span = Span::current();
     if !span.is_disabled() {
         #[cfg(feature = "opentelemetry")]
-        export::named(&span, format!("{method} {route}"));
+        export::named(&span, format!("{} {route}", known(method)));
         #[cfg(not(feature = "opentelemetry"))]
         let _ = method;
         span.record("http.route", route);
