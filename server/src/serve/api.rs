@@ -281,7 +281,7 @@ impl Route<'_> {
     /// Serves it.
     pub(crate) fn by(self, handler: MethodRouter<App>) {
         let Self { api, endpoint } = self;
-        let handler = if endpoint.plugins {
+        let handler = if endpoint.plugins && api.app.plugins.is_some() {
             handler.route_layer(from_fn_with_state(api.app.clone(), plugins::through))
         } else {
             handler

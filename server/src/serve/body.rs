@@ -80,13 +80,16 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ByName<T> {
 /// An answer as JSON.
 pub(crate) fn json(answer: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(answer) {
-        Ok(text) => {
-            let mut response = Response::new(Body::from(text));
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response
-        }
+        Ok(text) => of_json(text),
         Err(error) => axum::response::IntoResponse::into_response(Problem::internal(error.to_string())),
     }
+}
+
+/// An answer whose text is JSON.
+pub(crate) fn of_json(text: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(text.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// An object whose members, and theirs, all have names of their own. Of two with the same name, parsers differ in

@@ -143,8 +143,15 @@ impl Callers {
         address.is_loopback() || !self.is_anybody()
     }
 
+    /// Who sends a request, by what callers show; or, `of_gateways`, by what gateways do.
+    pub(crate) fn sender(&self, request: &Request, of_gateways: bool) -> Result<Arc<Caller>, Stranger> {
+        let peer = request.extensions().get::<Arc<Peer>>();
+        let credentials = if of_gateways { credentials_of_gateway } else { credentials };
+        self.who(credentials(request.headers()), peer.map(|peer| &**peer))
+    }
+
     /// Who calls: by the token, or, where none is shown, by the certificate.
-    pub(crate) fn who(&self, shown: Shown<'_>, peer: Option<&Peer>) -> Result<Arc<Caller>, Stranger> {
+    fn who(&self, shown: Shown<'_>, peer: Option<&Peer>) -> Result<Arc<Caller>, Stranger> {
         if let Some(anybody) = &self.anybody {
             return Ok(anybody.clone());
         }
@@ -163,7 +170,7 @@ impl Callers {
 
 /// What a caller shows of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shown<'a> {
+enum Shown<'a> {
     Nothing,
     Token(&'a str),
     /// Something that is no token, or more than one.
@@ -190,7 +197,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &str, read: impl Fn(&'a str) -> Option
 }
 
 /// What a caller shows: a bearer token (RFC 6750 §2.1).
-pub(crate) fn credentials(headers: &HeaderMap) -> Shown<'_> {
+fn credentials(headers: &HeaderMap) -> Shown<'_> {
     only(headers, AUTHORIZATION.as_str(), |shown| {
         let (scheme, token) = shown.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -198,7 +205,7 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Shown<'_> {
 }
 
 /// What a gateway shows.
-pub(crate) fn credentials_of_gateway(headers: &HeaderMap) -> Shown<'_> {
+fn credentials_of_gateway(headers: &HeaderMap) -> Shown<'_> {
     only(headers, OF_GATEWAYS, Some)
 }
 
@@ -234,14 +241,8 @@ pub(crate) fn admitted(caller: Result<Arc<Caller>, Stranger>, role: Role) -> Res
 
 /// Lets a request on if its caller may ask for such things.
 pub(crate) async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Arc<Peer>>();
-    let shown = if gate.of_gateways {
-        credentials_of_gateway(request.headers())
-    } else {
-        credentials(request.headers())
-    };
-    let tried = shown != Shown::Nothing;
-    let caller = gate.app.callers.who(shown, peer.map(|peer| &**peer));
+    let caller = gate.app.callers.sender(&request, gate.of_gateways);
+    let tried = caller.as_ref().is_err_and(|stranger| stranger.tried);
     match admitted(caller, gate.role) {
         Ok(caller) => {
             let (route, started) = (request.extensions().get::<MatchedPath>().cloned(), clock::started());

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::Request;
+use axum::http::{Request, Response};
 use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -35,29 +36,29 @@ impl Client {
             .header("x-consentry-signature", signature)
             .body(Body::from(body))
             .map_err(|error| error.to_string())?;
-        let asking = async {
-            let response = self.0.request(request).await.map_err(|error| error.to_string())?;
-            let status = response.status();
-            if status.is_success() { Ok(()) } else { Err(format!("the answer was {status}")) }
-        };
-        tokio::time::timeout(PATIENCE, asking)
-            .await
-            .unwrap_or_else(|_| Err("there was no answer in time".to_owned()))
+        in_time(async { self.ask(request).await.map(drop) }).await
     }
 
     /// The body of an answer of status 200, of at most `most` bytes.
     pub(crate) async fn get(&self, url: &str, most: usize) -> Result<Bytes, String> {
         let request = Request::get(url).body(Body::empty()).map_err(|error| error.to_string())?;
-        let asking = async {
-            let response = self.0.request(request).await.map_err(|error| error.to_string())?;
-            if !response.status().is_success() {
-                return Err(format!("the answer was {}", response.status()));
-            }
+        in_time(async {
+            let response = self.ask(request).await?;
             let body = Limited::new(response.into_body(), most).collect().await;
             body.map(|body| body.to_bytes()).map_err(|error| error.to_string())
-        };
-        tokio::time::timeout(PATIENCE, asking)
-            .await
-            .unwrap_or_else(|_| Err("there was no answer in time".to_owned()))
+        })
+        .await
     }
+
+    /// An answer, which is of a status 2xx.
+    async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, String> {
+        let response = self.0.request(request).await.map_err(|error| error.to_string())?;
+        let status = response.status();
+        if status.is_success() { Ok(response) } else { Err(format!("the answer was {status}")) }
+    }
+}
+
+async fn in_time<T>(asking: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let late = |_| Err("there was no answer in time".to_owned());
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(late)
 }

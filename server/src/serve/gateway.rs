@@ -21,7 +21,6 @@ use consentry_wasm_host::{
 
 use super::ServeError;
 use super::app::App;
-use super::callers::OF_GATEWAYS;
 use super::config::{Config, ConfigError};
 use super::plugins::{self, Plugins};
 use super::problem::Problem;
@@ -135,12 +134,7 @@ impl Gateway {
     /// it for nothing, the mapping says it, by the headers as they left them.
     fn through(&self, plugins: &Plugins, app: &App, request: &GatewayRequest<'_>) -> Verdict {
         let mut head = HttpHead::new(request.method, request.target);
-        request.headers.each(&mut |name, value| match name {
-            "host" => head.headers.set(b":authority", value),
-            // The body is not shown: it shall not be waited for. What the gateway is known by is no plugin's affair.
-            "content-length" | "transfer-encoding" | OF_GATEWAYS => {}
-            name => head.headers.append(name.as_bytes(), value),
-        });
+        request.headers.each(&mut |name, value| plugins::show(&mut head, name, value));
         let before = head.headers.clone();
         match plugins.verdict(&head) {
             PluginVerdict::Continue { head, asked } => {

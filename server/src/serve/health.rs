@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -16,8 +16,6 @@ use super::ServeError;
 use super::api::Api;
 use super::app::App;
 use super::body;
-use super::callers::credentials;
-use super::tls::Peer;
 use crate::clock;
 
 /// What the server knows about itself.
@@ -107,8 +105,7 @@ async fn healthz() -> Response<Body> {
 
 /// `GET /readyz`: it can answer, from which policies and facts, and what is wrong with those that it refused.
 async fn readyz(State(app): State<App>, request: Request) -> Response<Body> {
-    let peer = request.extensions().get::<Arc<Peer>>();
-    let is_known = app.callers.who(credentials(request.headers()), peer.map(|peer| &**peer)).is_ok();
+    let is_known = app.callers.sender(&request, false).is_ok();
     let mut refused = app.health.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if !is_known {
         refused.values_mut().for_each(|refused| refused.message = None);

@@ -2,18 +2,20 @@
 //! stands for.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use consentry::domain::{Timestamp, Uid};
 use consentry::policy::{AccessRequest, Claims, Evaluation, RequestError};
 use consentry_wasm_host::{
-    Authority, Cause, Failure, Host, HttpHead, Level, Observer, Response as Answer, Settings, Verdict,
+    Authority, Builder, Cause, Failure, Host, HttpHead, Level, Observer, Response as Answer, Settings,
+    Verdict,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -87,11 +89,7 @@ impl Plugins {
         configured: &[PluginConfig],
         decision_point: &Arc<DecisionPoint>,
     ) -> Result<Self, ServeError> {
-        let host = Host::builder(Asked(decision_point.clone())).observer(Log).unmapped_goes_on().build();
-        let host = host.map_err(|error| ConfigError(format!("plugins cannot be run: {error}")))?;
-        let plugins = Self { host, loaded: Mutex::default() };
-        plugins.reload(configured)?;
-        Ok(plugins)
+        Self::on(Host::builder(Asked(decision_point.clone())).observer(Log).unmapped_goes_on(), configured)
     }
 
     /// Whether they could be run. Blocks.
@@ -99,9 +97,14 @@ impl Plugins {
         if configured.is_empty() {
             return Ok(());
         }
-        let host = Host::builder(Nobody).build();
-        let host = host.map_err(|error| ConfigError(format!("plugins cannot be run: {error}")))?;
-        Self { host, loaded: Mutex::default() }.reload(configured)
+        Self::on(Host::builder(Nobody), configured).map(drop)
+    }
+
+    fn on(builder: Builder, configured: &[PluginConfig]) -> Result<Self, ServeError> {
+        let host = builder.build().map_err(|error| ConfigError(format!("plugins cannot be run: {error}")))?;
+        let plugins = Self { host, loaded: Mutex::default() };
+        plugins.reload(configured)?;
+        Ok(plugins)
     }
 
     /// Loads those whose files are others than before. When one of them cannot be run, all stay as they are. Blocks.
@@ -142,11 +145,6 @@ fn settings(config: &PluginConfig) -> Result<Settings, ConfigError> {
     Ok(settings)
 }
 
-/// The files of plugins.
-pub(crate) fn files(configured: &[PluginConfig]) -> impl Iterator<Item = &PathBuf> {
-    configured.iter().map(|config| &config.file)
-}
-
 /// Whether a name and path make sense.
 pub(crate) fn check(configured: &[PluginConfig]) -> Result<(), ConfigError> {
     for (at, config) in configured.iter().enumerate() {
@@ -160,18 +158,24 @@ pub(crate) fn check(configured: &[PluginConfig]) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// Shows plugins a header of a request. Not what says how long the body is, which is not shown and shall not be waited for;
+/// nor what a gateway is known by, which is no plugin's affair.
+pub(crate) fn show(head: &mut HttpHead, name: &str, value: &[u8]) {
+    match name {
+        "host" => head.headers.set(b":authority", value),
+        "content-length" | "transfer-encoding" | OF_GATEWAYS => {}
+        name => head.headers.append(name.as_bytes(), value),
+    }
+}
+
 /// Lets a request on, if the plugins do.
 pub(crate) async fn through(State(app): State<App>, request: Request, next: Next) -> Response {
     let Some(plugins) = &app.plugins else { return next.run(request).await };
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let mut head = HttpHead::new(request.method().as_str(), target);
-    for (name, value) in request.headers() {
-        match name.as_str() {
-            "host" => head.headers.set(b":authority", value.as_bytes()),
-            // The body is not shown: it shall not be waited for. And what a caller is known by is no plugin's affair.
-            "content-length" | "transfer-encoding" | "authorization" | OF_GATEWAYS => {}
-            name => head.headers.append(name.as_bytes(), value.as_bytes()),
-        }
+    // What a caller is known by is no plugin's affair, either.
+    for (name, value) in request.headers().iter().filter(|(name, _)| **name != AUTHORIZATION) {
+        show(&mut head, name.as_str(), value.as_bytes());
     }
     match plugins.verdict(&head) {
         Verdict::Continue { .. } => next.run(request).await,

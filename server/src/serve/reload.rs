@@ -11,7 +11,7 @@ use super::config::{Config, ConfigError, PluginConfig};
 use super::decision_point::DecisionPoint;
 use super::gateway::Gateway;
 use super::health::Health;
-use super::plugins::{self, Plugins};
+use super::plugins::Plugins;
 use super::seeing::Seeing;
 use super::tls::Handshakes;
 use crate::clock;
@@ -37,7 +37,7 @@ impl Watched {
         let paths =
             config.policies.folder.iter().chain(config.entities.iter().map(|entities| &entities.file));
         let paths = paths.chain(config.gateway.iter().map(|gateway| &gateway.mapping)).chain(tls);
-        let paths = paths.chain(plugins::files(&config.plugins)).cloned();
+        let paths = paths.chain(config.plugins.iter().map(|plugin| &plugin.file)).cloned();
         // A URL is no path of a file that is there.
         let paths: Vec<PathBuf> = paths.chain(jwt.map(|jwt| PathBuf::from(&jwt.jwks))).collect();
         Self { used: look(&paths), paths }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::callers::token;
 use crate::http::Message;
 use crate::process::until;
-use crate::server::{Server, read, repository};
+use crate::server::{Server, permissive, read, repository};
 
 /// Base64 as tokens have it (RFC 7515 §2).
 fn base64(bytes: &[u8]) -> String {
@@ -436,12 +436,9 @@ fn a_mapping_that_changes_counts_from_then_on_and_a_bad_one_never() {
 #[test]
 fn policies_and_their_mapping_change_together_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
-    let policies = folder.path().join("policies");
-    fs::create_dir(&policies).unwrap();
     let fixture = repository().join("tests/gateways/authzen/policies");
     let schema = fs::read_to_string(fixture.join("schema.cedarschema")).unwrap();
-    fs::write(policies.join("schema.cedarschema"), &schema).unwrap();
-    fs::write(policies.join("all.cedar"), r#"@id("all") permit (principal, action, resource);"#).unwrap();
+    let policies = permissive(folder.path(), &schema);
     let mapping = |action: &str| {
         format!(
             "[[principal]]\nis = 'user::\"{{identity.sub}}\"'\n[[route]]\npath = \"/{{it}}\"\naction = \"{action}\"\nresource = 'record::\"{{it}}\"'\n"

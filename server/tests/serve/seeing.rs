@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::http::Message;
 use crate::process::until;
-use crate::server::{Server, fixture, posted, repository};
+use crate::server::{Server, fixture, permissive, posted, repository};
 
 fn question(name: &str) -> Value {
     json!({
@@ -119,6 +119,21 @@ fn lines(file: &Path, count: usize) -> Vec<Value> {
     lines
 }
 
+/// What to set so that alice may read, in a context of this form.
+fn with_context(folder: &Path, context: &str) -> [String; 2] {
+    let action = "action read appliesTo { principal: user, resource: record,";
+    let policies =
+        permissive(folder, &format!("entity user; entity record; {action} context: {{ {context} }} }};"));
+    let entities = folder.join("entities.json");
+    fs::write(
+        &entities,
+        r#"[{"uid":{"type":"user","id":"alice"},"attrs":{},"parents":[]},
+        {"uid":{"type":"record","id":"record-1"},"attrs":{},"parents":[]}]"#,
+    )
+    .unwrap();
+    [format!("policies.folder={}", policies.display()), format!("entities.file={}", entities.display())]
+}
+
 #[test]
 fn each_decision_is_a_line() {
     let folder = tempfile::tempdir().unwrap();
@@ -146,26 +161,13 @@ fn each_decision_is_a_line() {
 #[test]
 fn secrets_are_not_written_down() {
     let folder = tempfile::tempdir().unwrap();
-    let policies = folder.path().join("policies");
-    fs::create_dir(&policies).unwrap();
-    let schema = "entity user; entity record; action read appliesTo { principal: user, resource: record,
-        context: { ip?: String, session?: { apiToken: String, place: String }, Password?: String } };";
-    fs::write(policies.join("schema.cedarschema"), schema).unwrap();
-    fs::write(policies.join("all.cedar"), r#"@id("all") permit (principal, action, resource);"#).unwrap();
-    let more = format!("policies.folder={}", policies.display());
-    let entities = folder.path().join("entities.json");
-    fs::write(
-        &entities,
-        r#"[{"uid":{"type":"user","id":"alice"},"attrs":{},"parents":[]},
-        {"uid":{"type":"record","id":"record-1"},"attrs":{},"parents":[]}]"#,
-    )
-    .unwrap();
-    let entities = format!("entities.file={}", entities.display());
+    let context = "ip?: String, session?: { apiToken: String, place: String }, Password?: String";
+    let [policies, entities] = with_context(folder.path(), context);
     let mut asked = question("read");
     asked["context"] =
         json!({ "ip": "::1", "session": { "apiToken": "hush", "place": "home" }, "Password": "hush" });
     let said = |set: &[&str], folder: &Path| {
-        let (server, file) = logged(folder, &[set, &[&more, &entities]].concat());
+        let (server, file) = logged(folder, &[set, &[&policies, &entities]].concat());
         assert_eq!(server.answer("/access/v1/evaluation", &asked)["decision"], true);
         lines(&file, 1).remove(0)["context"].clone()
     };
@@ -182,21 +184,7 @@ fn secrets_are_not_written_down() {
 #[test]
 fn what_is_wrong_with_a_context_is_not_written_down() {
     let folder = tempfile::tempdir().unwrap();
-    let policies = folder.path().join("policies");
-    fs::create_dir(&policies).unwrap();
-    let schema = "entity user; entity record; action read appliesTo { principal: user, resource: record,
-        context: { password?: Long } };";
-    fs::write(policies.join("schema.cedarschema"), schema).unwrap();
-    fs::write(policies.join("all.cedar"), r#"@id("all") permit (principal, action, resource);"#).unwrap();
-    let policies = format!("policies.folder={}", policies.display());
-    let entities = folder.path().join("entities.json");
-    fs::write(
-        &entities,
-        r#"[{"uid":{"type":"user","id":"alice"},"attrs":{},"parents":[]},
-        {"uid":{"type":"record","id":"record-1"},"attrs":{},"parents":[]}]"#,
-    )
-    .unwrap();
-    let entities = format!("entities.file={}", entities.display());
+    let [policies, entities] = with_context(folder.path(), "password?: Long");
     let (server, file) = logged(folder.path(), &[&policies, &entities]);
     let mut asked = question("read");
     asked["context"] = json!({ "password": "hush" });
@@ -210,11 +198,9 @@ fn what_is_wrong_with_a_context_is_not_written_down() {
 
 #[test]
 fn what_could_not_be_written_down_is_counted() {
-    let server = {
-        let config = fixture();
-        let full = "decision_log.file=/dev/full";
-        Server::start(&["--config", config.to_str().unwrap(), "--set", full])
-    };
+    let config = fixture();
+    let server =
+        Server::start(&["--config", config.to_str().unwrap(), "--set", "decision_log.file=/dev/full"]);
     let mut batch = question("delete");
     batch["evaluations"] = json!(vec![json!({}); 100]);
     until("a line is lost", || {

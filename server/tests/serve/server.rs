@@ -1,7 +1,8 @@
 //! A server of its own for each test, on a port of its own.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -23,6 +24,15 @@ pub(crate) fn fixture() -> PathBuf {
 
 pub(crate) fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Policies in a folder of their own, with this schema, that permit all of it.
+pub(crate) fn permissive(folder: &Path, schema: &str) -> PathBuf {
+    let policies = folder.join("policies");
+    fs::create_dir(&policies).unwrap();
+    fs::write(policies.join("schema.cedarschema"), schema).unwrap();
+    fs::write(policies.join("all.cedar"), r#"@id("all") permit (principal, action, resource);"#).unwrap();
+    policies
 }
 
 pub(crate) fn command(arguments: &[&str]) -> Command {

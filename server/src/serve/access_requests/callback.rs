@@ -252,8 +252,12 @@ pub(crate) async fn tell(app: App, mut ending: watch::Receiver<bool>) {
             _ = ending.changed() => break,
         }
         underway.retain(|_, telling| !telling.is_finished());
-        let looking = requests.callbacks.all().into_iter().filter(|one| !underway.contains_key(&one.task));
-        for (one, notice) in ended(&app, &requests, looking.collect()).await {
+        let mut waiting = requests.callbacks.all();
+        waiting.retain(|one| !underway.contains_key(&one.task));
+        if waiting.is_empty() {
+            continue;
+        }
+        for (one, notice) in ended(&app, &requests, waiting).await {
             let task = one.task.clone();
             underway
                 .insert(task, tokio::spawn(told(app.clone(), requests.clone(), client.clone(), one, notice)));

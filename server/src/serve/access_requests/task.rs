@@ -212,26 +212,26 @@ impl Notice {
     }
 }
 
+impl Task {
+    /// How a task with these items stands, and where to ask.
+    fn of(app: &App, id: &TaskId, items: &[Item]) -> Self {
+        Self {
+            id: id.to_string(),
+            status: together(items),
+            status_endpoint: format!("{}{REQUESTS}/{id}", app.public_url),
+            expires_at: items.iter().map(|item| item.deadline).max().unwrap_or(Timestamp::MIN),
+            links: None,
+            items: None,
+        }
+    }
+}
+
 impl AccessRequests {
     /// What to tell about a task; `None`: there is none of this id. Blocks.
     pub(super) fn notice(&self, app: &App, engine: &Engine, id: &str) -> Result<Option<Notice>, EngineError> {
         let Some(id) = TaskId::parse(id) else { return Ok(None) };
-        let Some(items) = engine.look(|directory, now| items(directory, &id, now), clock::now())? else {
-            return Ok(None);
-        };
-        let url = format!("{}{REQUESTS}/{id}", app.public_url);
-        let expires_at = items.iter().map(|item| item.deadline).max().unwrap_or(Timestamp::MIN);
-        let status = together(&items);
-        Ok(Some(Notice {
-            task: Task {
-                id: id.to_string(),
-                status,
-                status_endpoint: url,
-                expires_at,
-                links: None,
-                items: None,
-            },
-        }))
+        let items = engine.look(|directory, now| items(directory, &id, now), clock::now())?;
+        Ok(items.map(|items| Notice { task: Task::of(app, &id, &items) }))
     }
 
     /// What there is to say about a task now. Blocks.
@@ -239,20 +239,12 @@ impl AccessRequests {
         let items = engine.look(|directory, now| items(directory, id, now), clock::now());
         let unknown = || profile_problem(404, "unknown_task", "there is no such task");
         let items = items.map_err(|error| broken(&error))?.ok_or_else(unknown)?;
-        let status = together(&items);
-        let url = format!("{}{REQUESTS}/{id}", app.public_url);
-        let is_pending = status == Status::Pending;
-        let deadline = items.iter().map(|item| item.deadline).max().unwrap_or(Timestamp::MIN);
+        let mut task = Task::of(app, id, &items);
+        let is_pending = task.status == Status::Pending;
         let mut results: Vec<TaskItem> = items.iter().map(|item| self.item(app, id, item)).collect();
         let result = if id.bundle { None } else { results.first_mut().and_then(|item| item.result.take()) };
-        let task = Task {
-            id: id.to_string(),
-            status,
-            status_endpoint: url.clone(),
-            expires_at: deadline,
-            links: is_pending.then(|| Links { cancel: format!("{url}/cancel") }),
-            items: id.bundle.then_some(results),
-        };
+        task.links = is_pending.then(|| Links { cancel: format!("{}/cancel", task.status_endpoint) });
+        task.items = id.bundle.then_some(results);
         let mut response = body::json(&Answer { task, result });
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -3,9 +3,10 @@
 use std::sync::LazyLock;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Response};
+use axum::http::Response;
 use serde_json::{Value, json};
+
+use crate::serve::body;
 
 static ONE: LazyLock<Bytes> = LazyLock::new(|| denial().to_string().into());
 static FIFTY: LazyLock<Bytes> =
@@ -20,18 +21,12 @@ fn denial() -> Value {
     })
 }
 
-fn said(text: &'static LazyLock<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::from(Bytes::clone(text)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
 /// To one question.
 pub(super) fn one() -> Response<Body> {
-    said(&ONE)
+    body::of_json(Bytes::clone(&ONE))
 }
 
 /// To fifty.
 pub(super) fn fifty() -> Response<Body> {
-    said(&FIFTY)
+    body::of_json(Bytes::clone(&FIFTY))
 }

@@ -28,7 +28,10 @@ fn is_plain(value: &str) -> bool {
 }
 
 /// A text with escapes in place of what no header can hold, as Cedar reads them: `\u{f6}`.
-fn ascii(text: &str) -> String {
+fn ascii(text: String) -> String {
+    if is_plain(&text) {
+        return text;
+    }
     text.chars()
         .map(|c| if (' '..='~').contains(&c) { c.to_string() } else { c.escape_default().to_string() })
         .collect()
@@ -50,13 +53,13 @@ impl Verdict {
         }
         if self.allowed {
             // Always: nobody shall say it in its place. Where nobody had to be known, nobody is.
-            let principal = self.question.as_ref().map(|question| ascii(&question.principal.to_string()));
+            let principal = self.question.as_ref().map(|question| ascii(question.principal.to_string()));
             say("x-consentry-principal", principal.unwrap_or_default());
         }
         if let Some(evaluation) = &self.evaluation {
             say("x-consentry-revision", evaluation.revision.to_string());
             if !evaluation.determining_policies.is_empty() {
-                say("x-consentry-policies", ascii(&evaluation.determining_policies.join(",")));
+                say("x-consentry-policies", ascii(evaluation.determining_policies.join(",")));
             }
             if let Some(until) = evaluation.valid_until {
                 say("x-consentry-valid-until", until.to_string());

@@ -22,11 +22,10 @@ use super::Verdict;
 use super::request::{GatewayRequest, Headers};
 use crate::clock;
 use crate::serve::app::App;
-use crate::serve::callers::{Caller, admitted, credentials_of_gateway};
+use crate::serve::callers::{Caller, admitted};
 use crate::serve::config::Role;
 use crate::serve::problem::Problem;
 use crate::serve::seeing::{Asker, Via, traces};
-use crate::serve::tls::Peer;
 
 /// The one method.
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -51,8 +50,6 @@ async fn admit(
     mut request: axum::extract::Request,
     next: Next,
 ) -> axum::response::Response {
-    let peer = request.extensions().get::<Arc<Peer>>();
-    let caller = app.callers.who(credentials_of_gateway(request.headers()), peer.map(|peer| &**peer));
     let refused = |problem: Problem| {
         let status = match problem.status {
             StatusCode::UNAUTHORIZED => Status::unauthenticated(problem.detail),
@@ -64,7 +61,7 @@ async fn admit(
         };
         status.into_http()
     };
-    match admitted(caller, Role::Evaluate) {
+    match admitted(app.callers.sender(&request, true), Role::Evaluate) {
         Ok(caller) => {
             traces::routed(request.method(), CHECK, &caller.name);
             request.extensions_mut().insert(caller);

@@ -93,10 +93,10 @@ fn said(verdict: &Verdict) -> Response<Body> {
         }
     }
     // As Envoy reads it; others have no means to remove what they are not configured to.
-    if let Ok(removed) = HeaderValue::try_from(removed.join(",")).as_ref()
-        && !removed.is_empty()
+    if !removed.is_empty()
+        && let Ok(removed) = HeaderValue::try_from(removed.join(","))
     {
-        headers.insert("x-envoy-auth-headers-to-remove", removed.clone());
+        headers.insert("x-envoy-auth-headers-to-remove", removed);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if verdict.status == StatusCode::UNAUTHORIZED && verdict.answer.is_none() {

@@ -61,18 +61,8 @@ impl Traces {
 
 /// A method, if it is one that is known: of others, anybody could make up any number.
 fn known(method: &Method) -> &'static str {
-    let all = [
-        Method::GET,
-        Method::POST,
-        Method::PUT,
-        Method::DELETE,
-        Method::PATCH,
-        Method::HEAD,
-        Method::OPTIONS,
-    ];
     let names = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"];
-    let found = all.iter().zip(names).find(|(own, _)| *own == method);
-    found.map_or("_OTHER", |(_, name)| name)
+    names.into_iter().find(|name| *name == method.as_str()).unwrap_or("_OTHER")
 }
 
 /// The span of a request, in the trace that it came with, if it came with one (W3C Trace Context). Where nothing is
