@@ -7,6 +7,7 @@
 
 mod authorize;
 pub mod cases;
+pub mod compiled;
 mod context;
 mod declared;
 mod entities;

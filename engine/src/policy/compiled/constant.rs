@@ -1,0 +1,217 @@
+//! Values that stand still: what policies write out, what entities and contexts hold.
+
+use std::cmp::Ordering;
+use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use cedar_policy_core::ast::{
+    EntityUID, ExprKind, Literal, Name, PartialValue, RepresentableExtensionValue, RestrictedExpr,
+    Value as CedarValue, ValueKind,
+};
+use cedar_policy_core::extensions::Extensions;
+
+/// An entity by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Named {
+    pub(crate) type_name: Box<str>,
+    pub(crate) id: Box<str>,
+}
+
+impl Named {
+    pub(crate) fn of(uid: &EntityUID) -> Self {
+        let id: &str = uid.eid().as_ref();
+        Self { type_name: uid.entity_type().to_string().into(), id: id.into() }
+    }
+}
+
+/// A value. The order is that of the variants first: it means nothing beyond that equal values, and they alone,
+/// are in no order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Constant {
+    Bool(bool),
+    Long(i64),
+    Text(Box<str>),
+    Entity(Named),
+    /// INVARIANT: sorted, without repetition.
+    Set(Box<[Constant]>),
+    /// INVARIANT: sorted by name.
+    Record(Box<[(Box<str>, Constant)]>),
+    /// Milliseconds since the Unix epoch.
+    Datetime(i64),
+    /// Milliseconds.
+    Duration(i64),
+    /// Ten-thousandths.
+    Decimal(i64),
+    Ip(Ip),
+}
+
+/// An address, or all addresses with the same first `prefix` bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ip {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Constant {
+    /// The value that Cedar holds. `None`: it is of a kind that is not known here, such as an unknown.
+    pub(crate) fn of(value: &CedarValue) -> Option<Self> {
+        Some(match value.value_kind() {
+            ValueKind::Lit(Literal::Bool(truth)) => Self::Bool(*truth),
+            ValueKind::Lit(Literal::Long(number)) => Self::Long(*number),
+            ValueKind::Lit(Literal::String(text)) => Self::Text(text.as_str().into()),
+            ValueKind::Lit(Literal::EntityUID(uid)) => Self::Entity(Named::of(uid)),
+            ValueKind::Set(set) => Self::set(set.iter().map(Self::of).collect::<Option<_>>()?),
+            ValueKind::Record(fields) => {
+                let field = |(name, value): (&_, _)| Some((AsRef::<str>::as_ref(name).into(), Self::of(value)?));
+                Self::Record(fields.iter().map(field).collect::<Option<_>>()?)
+            }
+            ValueKind::ExtensionValue(value) => Self::extension(value)?,
+        })
+    }
+
+    /// As [`Constant::of`], of a value that might have been unknown.
+    pub(crate) fn of_partial(value: &PartialValue) -> Option<Self> {
+        match value {
+            PartialValue::Value(value) => Self::of(value),
+            PartialValue::Residual(_) => None,
+        }
+    }
+
+    /// The set of these values.
+    pub(crate) fn set(mut values: Vec<Self>) -> Self {
+        values.sort_unstable();
+        values.dedup();
+        Self::Set(values.into())
+    }
+
+    /// The record of these fields, whose names differ.
+    pub(crate) fn record(mut fields: Vec<(Box<str>, Self)>) -> Self {
+        fields.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        Self::Record(fields.into())
+    }
+
+    /// The members of a set.
+    pub(crate) fn members(&self) -> Option<&[Self]> {
+        if let Self::Set(members) = self { Some(members) } else { None }
+    }
+
+    fn extension(value: &RepresentableExtensionValue) -> Option<Self> {
+        let name = value.typename();
+        let cedar = CedarValue::new(ValueKind::ExtensionValue(value.clone().into()), None);
+        match name.to_string().as_str() {
+            "datetime" => {
+                let epoch = call("datetime", &[CedarValue::from("1970-01-01")])?;
+                Some(Self::Datetime(milliseconds(call("durationSince", &[cedar, epoch])?)?))
+            }
+            "duration" => Some(Self::Duration(milliseconds(cedar)?)),
+            "decimal" => Some(Self::Decimal(ten_thousandths(&written(value)?)?)),
+            "ipaddr" => Some(Self::Ip(Ip::parse(&written(value)?)?)),
+            _ => None,
+        }
+    }
+
+    /// How this is to a text in the order of constants.
+    pub(crate) fn cmp_text(&self, text: &str) -> Ordering {
+        match self {
+            Self::Text(own) => (**own).cmp(text),
+            Self::Bool(_) | Self::Long(_) => Ordering::Less,
+            Self::Entity(_)
+            | Self::Set(_)
+            | Self::Record(_)
+            | Self::Datetime(_)
+            | Self::Duration(_)
+            | Self::Decimal(_)
+            | Self::Ip(_) => Ordering::Greater,
+        }
+    }
+}
+
+/// What Cedar's function of this name makes of these values.
+fn call(function: &str, arguments: &[CedarValue]) -> Option<CedarValue> {
+    let name: Name = function.parse().ok()?;
+    match Extensions::all_available().func(&name).ok()?.call(arguments).ok()? {
+        PartialValue::Value(value) => Some(value),
+        PartialValue::Residual(_) => None,
+    }
+}
+
+/// What a constructor of Cedar's, or a function of constants, makes of constants. `Err`: Cedar fails.
+pub(crate) fn constructed(function: &Name, arguments: &[CedarValue]) -> Result<CedarValue, ()> {
+    let function = Extensions::all_available().func(function).map_err(drop)?;
+    match function.call(arguments).map_err(drop)? {
+        PartialValue::Value(value) => Ok(value),
+        PartialValue::Residual(_) => Err(()),
+    }
+}
+
+fn milliseconds(duration: CedarValue) -> Option<i64> {
+    match call("toMilliseconds", &[duration])?.value_kind() {
+        ValueKind::Lit(Literal::Long(number)) => Some(*number),
+        ValueKind::Lit(_) | ValueKind::Set(_) | ValueKind::Record(_) | ValueKind::ExtensionValue(_) => None,
+    }
+}
+
+/// The text from which Cedar makes this value.
+fn written(value: &RepresentableExtensionValue) -> Option<String> {
+    let call = RestrictedExpr::from(value.clone());
+    let ExprKind::ExtensionFunctionApp { args, .. } = call.expr_kind() else { return None };
+    let ExprKind::Lit(Literal::String(text)) = args.first()?.expr_kind() else { return None };
+    Some(text.to_string())
+}
+
+/// A decimal that Cedar has read, such as `-1.05`.
+fn ten_thousandths(text: &str) -> Option<i64> {
+    let (whole, part) = text.split_once('.')?;
+    let part = format!("{part:0<4}");
+    format!("{whole}{part}").parse().ok()
+}
+
+
+impl Ip {
+    /// An address or range that Cedar has read.
+    fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix.parse().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        Some(Self { address, prefix: prefix.unwrap_or(if address.is_ipv4() { 32 } else { 128 }) })
+    }
+
+    pub(crate) fn is_v4(&self) -> bool {
+        self.address.is_ipv4()
+    }
+
+    /// Whether all of it is loopback.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.address.is_loopback() && self.prefix >= if self.is_v4() { 8 } else { 128 }
+    }
+
+    /// Whether all of it is multicast.
+    pub(crate) fn is_multicast(&self) -> bool {
+        self.address.is_multicast() && self.prefix >= if self.is_v4() { 4 } else { 8 }
+    }
+
+    /// The first and the last address.
+    fn span(&self) -> (u128, u128) {
+        let (bits, width) = match self.address {
+            IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
+            IpAddr::V6(address) => (u128::from(address), 128),
+        };
+        let free = 128_u32 - width + u32::from(self.prefix).min(width);
+        // The bits after the prefix, of those that an address of this width has.
+        let host = u128::MAX.checked_shr(free).unwrap_or(0);
+        (bits & !host, bits | host)
+    }
+
+    /// Whether all of it is in the other.
+    pub(crate) fn is_in_range(&self, other: &Self) -> bool {
+        let ((first, last), (from, to)) = (self.span(), other.span());
+        self.is_v4() == other.is_v4() && from <= first && last <= to
+    }
+}
+
+/// The names of the constructors of extension values.
+pub(crate) static CONSTRUCTORS: LazyLock<Vec<Name>> = LazyLock::new(|| {
+    ["ip", "decimal", "datetime", "duration"].into_iter().filter_map(|name| name.parse().ok()).collect()
+});

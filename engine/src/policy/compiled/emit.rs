@@ -1,0 +1,252 @@
+//! From trees to flat programs.
+
+use std::collections::HashMap;
+
+use super::constant::{Constant, Named};
+use super::index::Names;
+use super::instruction::{At, Code, Instruction};
+use super::machine::Machine;
+use super::term::Term;
+use super::value::{Facts, Fields, Members, Value};
+
+/// Writes a program.
+#[derive(Default)]
+struct Emitter {
+    code: Code,
+    names: HashMap<Box<[Box<str>]>, At>,
+    height: usize,
+}
+
+/// The program that comes to what `term` does, or fails where it does.
+pub(super) fn code(term: &Term) -> Code {
+    let mut emitter = Emitter::default();
+    emitter.term(term);
+    emitter.code
+}
+
+/// A place, or where a list ends that is too long to have places: no jump leads there, and nothing is found there.
+fn place(at: usize) -> At {
+    At::try_from(at).unwrap_or(At::MAX)
+}
+
+impl Emitter {
+    fn step(&mut self, step: Instruction) {
+        self.code.steps.push(step);
+    }
+
+    /// A step that puts a value more on the stack than it takes.
+    fn push(&mut self, step: Instruction) {
+        self.step(step);
+        self.height += 1;
+        self.code.height = self.code.height.max(self.height);
+    }
+
+    /// A step to a place that is not known yet.
+    fn jump(&mut self, jump: fn(At) -> Instruction) -> (usize, fn(At) -> Instruction) {
+        let at = self.code.steps.len();
+        self.step(jump(0));
+        (at, jump)
+    }
+
+    /// That place is here.
+    fn land(&mut self, (from, jump): (usize, fn(At) -> Instruction)) {
+        let here = place(self.code.steps.len());
+        if let Some(step) = self.code.steps.get_mut(from) {
+            *step = jump(here);
+        }
+    }
+
+    fn constant(&mut self, constant: &Constant) {
+        let at = place(self.code.constants.len());
+        self.code.constants.push(constant.clone());
+        self.push(Instruction::Constant(at));
+    }
+
+    fn names(&mut self, names: &[Box<str>]) -> At {
+        if let Some(at) = self.names.get(names) {
+            return *at;
+        }
+        let at = place(self.code.names.len());
+        self.code.names.push(names.into());
+        self.names.insert(names.into(), at);
+        at
+    }
+
+    fn term(&mut self, term: &Term) {
+        match term {
+            Term::Constant(constant) => self.constant(constant),
+            Term::Principal => self.push(Instruction::Principal),
+            Term::Resource => self.push(Instruction::Resource),
+            Term::Context => self.push(Instruction::Context),
+            Term::Fail => self.push(Instruction::Fail),
+            Term::Attribute(of, name) => {
+                self.term(of);
+                let name = self.names(std::slice::from_ref(name));
+                self.step(Instruction::Attribute(name));
+            }
+            Term::Has(of, path) => {
+                self.term(of);
+                let path = self.names(path);
+                self.step(Instruction::Has(path));
+            }
+            Term::Is(of, type_name) => {
+                self.term(of);
+                let name = self.names(std::slice::from_ref(type_name));
+                self.step(Instruction::Is(name));
+            }
+            Term::Like(of, pattern) => {
+                self.term(of);
+                let at = place(self.code.patterns.len());
+                self.code.patterns.push(pattern.clone());
+                self.step(Instruction::Like(at));
+            }
+            Term::Unary(operation, of) => {
+                self.term(of);
+                self.step(Instruction::Unary(*operation));
+            }
+            Term::Binary(operation, both) => {
+                both.iter().for_each(|of| self.term(of));
+                self.step(Instruction::Binary(*operation));
+                self.height -= 1;
+            }
+            Term::And(links) => self.chain(links, Instruction::And),
+            Term::Or(links) => self.chain(links, Instruction::Or),
+            Term::If(parts) => {
+                let [test, then, otherwise] = &**parts;
+                self.term(test);
+                let unless = self.jump(Instruction::Unless);
+                self.height -= 1;
+                self.term(then);
+                let end = self.jump(Instruction::Jump);
+                self.height -= 1;
+                self.land(unless);
+                self.term(otherwise);
+                self.land(end);
+            }
+            Term::Set(members) => {
+                members.iter().for_each(|member| self.term(member));
+                self.height -= members.len();
+                self.push(Instruction::Set(place(members.len())));
+            }
+            Term::Record(fields) => {
+                fields.iter().for_each(|(_, value)| self.term(value));
+                self.height -= fields.len();
+                let names: Vec<Box<str>> = fields.iter().map(|(name, _)| name.clone()).collect();
+                let names = self.names(&names);
+                self.push(Instruction::Record(names));
+            }
+        }
+    }
+
+    /// Each link leads to the end or to the next; the last one is the answer.
+    fn chain(&mut self, links: &[Term], jump: fn(At) -> Instruction) {
+        let Some((last, before)) = links.split_last() else { return };
+        let mut ends = Vec::new();
+        for link in before {
+            self.term(link);
+            ends.push(self.jump(jump));
+            self.height -= 1;
+        }
+        self.term(last);
+        if !last.is_boolean() {
+            self.step(Instruction::Truth);
+        }
+        ends.into_iter().for_each(|end| self.land(end));
+    }
+}
+
+/// What a term of constants comes to; `None`: it fails.
+pub(super) fn folded(term: &Term) -> Option<Constant> {
+    let code = code(term);
+    let value = Machine::new(Nothing).value(&code).ok()?;
+    constant(value)
+}
+
+fn constant(value: Value<'_, Nothing>) -> Option<Constant> {
+    Some(match value {
+        Value::Bool(truth) => Constant::Bool(truth),
+        Value::Long(number) => Constant::Long(number),
+        Value::Text(text) => Constant::Text(text.into()),
+        Value::Datetime(moment) => Constant::Datetime(moment),
+        Value::Duration(span) => Constant::Duration(span),
+        Value::Decimal(number) => Constant::Decimal(number),
+        Value::Ip(ip) => Constant::Ip(*ip),
+        Value::Entity(name) => Constant::Entity(name.clone()),
+        // No operation makes one of constants alone.
+        Value::Set(_) | Value::Record(_) => return None,
+    })
+}
+
+/// No facts: only names.
+#[derive(Clone, Copy)]
+struct Nothing;
+
+impl<'a> Facts<'a> for Nothing {
+    type Entity = &'a Named;
+    type Set = std::convert::Infallible;
+    type Record = std::convert::Infallible;
+
+    fn principal(self) -> &'a Named {
+        nobody()
+    }
+
+    fn resource(self) -> &'a Named {
+        nobody()
+    }
+
+    fn context(self) -> Fields<'a, Self::Record> {
+        Fields::Constant(&[])
+    }
+
+    fn named(self, name: &'a Named) -> &'a Named {
+        name
+    }
+
+    fn is_named(self, entity: &'a Named, name: &Named) -> bool {
+        entity == name
+    }
+
+    fn is_of_type(self, entity: &'a Named, type_name: &str) -> bool {
+        *entity.type_name == *type_name
+    }
+
+    fn attribute(self, _: &'a Named, _: &str) -> Option<Value<'a, Self>> {
+        None
+    }
+
+    fn tag(self, _: &'a Named, _: &str) -> Option<Value<'a, Self>> {
+        None
+    }
+
+    fn is_in(self, _: &'a Named, _: &'a Named) -> bool {
+        false
+    }
+
+    fn find(self, _: &'a Named, _: &Names, _: &mut dyn FnMut(u32)) {}
+
+    fn len(self, set: Self::Set) -> usize {
+        match set {}
+    }
+
+    fn member(self, set: Self::Set, _: usize) -> Option<Value<'a, Self>> {
+        match set {}
+    }
+
+    fn field(self, record: Self::Record, _: &str) -> Option<Value<'a, Self>> {
+        match record {}
+    }
+
+    fn width(self, record: Self::Record) -> usize {
+        match record {}
+    }
+
+    fn same(self, one: Self::Record, _: Self::Record) -> bool {
+        match one {}
+    }
+}
+
+fn nobody() -> &'static Named {
+    static NOBODY: std::sync::LazyLock<Named> =
+        std::sync::LazyLock::new(|| Named { type_name: Box::default(), id: Box::default() });
+    &NOBODY
+}
