@@ -2,9 +2,10 @@
 //!
 //! Every question to Cedar is asked on a slice: the few entities that it touches, complete in the sense that
 //! whatever a validated policy can reach from principal, resource and context is in it. Any policy
-//! that errors means deny; Cedar alone would skip it, a `forbid` too. What commands ask is answered by
-//! programs over the directory where these can say the policies, and by Cedar otherwise.
+//! that errors means deny; Cedar alone would skip it, a `forbid` too. Most questions never come to Cedar: programs
+//! that policies were compiled to answer them from the directory's own records, as Cedar would.
 
+mod ask;
 mod authorize;
 pub mod cases;
 pub mod compiled;
@@ -12,14 +13,15 @@ mod context;
 mod declared;
 mod entities;
 mod evaluate;
+mod facts;
 mod load;
-mod program;
 mod reading;
 mod search;
 mod sight;
 mod slice;
 mod supplied;
 
+pub use ask::{Evaluator, QuestionFacts};
 pub use entities::{EntitiesError, EntityStore};
 pub use evaluate::{AccessRequest, DenyReason, Evaluation, RequestError};
 pub use load::{PolicyError, PolicyErrors, PolicyFile, PolicySources};
@@ -33,13 +35,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cedar_policy::{Authorizer as CedarAuthorizer, Entity, EntityUid, PolicySet, RequestEnv, Schema};
+use compiled::Compiled;
 use declared::Declared;
-use program::Program;
 
 /// A validated set of policies. Cloning it is O(1); a set is replaced whole or not at all.
 #[derive(Debug, Clone)]
 pub struct Policies {
     inner: Arc<Inner>,
+    evaluator: Evaluator,
 }
 
 #[derive(Debug)]
@@ -65,8 +68,10 @@ struct Environment {
     /// The action with the groups that it is in; none when it is in none.
     action_entities: Vec<Entity>,
     policies: PolicySet,
-    /// The same as programs, sorted by id, if programs can say it.
-    programs: Option<Vec<Arc<Program>>>,
+    /// The same as programs.
+    compiled: Compiled,
+    /// Those that are none; `None`: all are.
+    not_compiled: Option<PolicySet>,
     /// What these look at.
     hints: Hints,
     /// What the schema declares.
@@ -84,6 +89,12 @@ impl Environment {
 }
 
 impl Policies {
+    /// The same policies, asked by this evaluator.
+    #[must_use]
+    pub fn with(self, evaluator: Evaluator) -> Self {
+        Self { evaluator, ..self }
+    }
+
     /// The ids of all policies, sorted.
     #[must_use]
     pub fn ids(&self) -> &[String] {

@@ -6,20 +6,25 @@ use serde::{Deserialize, Serialize};
 /// its digits and `+`.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", from = "Written")]
-pub enum Contact {
+#[serde(from = "Written", into = "Written")]
+pub struct Contact {
+    /// With [`EMAIL`] or [`PHONE`] in front.
+    text: Box<str>,
+}
+
+const EMAIL: &str = "email:";
+const PHONE: &str = "phone:";
+
+/// A way to reach somebody, in the form in which two are compared: e-mail without case, phone by
+/// its digits and `+`.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Contact"))]
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Written {
     /// An e-mail address, in lower case.
     Email(String),
     /// A phone number: digits and `+`.
-    Phone(String),
-}
-
-/// A contact as somebody wrote it.
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Written {
-    Email(String),
     Phone(String),
 }
 
@@ -32,41 +37,60 @@ impl From<Written> for Contact {
     }
 }
 
+impl From<Contact> for Written {
+    fn from(contact: Contact) -> Self {
+        match contact.email_or_phone() {
+            Ok(email) => Self::Email(email.to_owned()),
+            Err(phone) => Self::Phone(phone.to_owned()),
+        }
+    }
+}
+
 impl Contact {
     /// An e-mail address as somebody wrote it.
     #[must_use]
     pub fn email(written: &str) -> Self {
-        Self::Email(written.trim().to_lowercase())
+        Self { text: (EMAIL.to_owned() + &written.trim().to_lowercase()).into() }
     }
 
     /// A phone number as somebody wrote it: everything but digits and `+` falls out.
     #[must_use]
     pub fn phone(written: &str) -> Self {
-        Self::Phone(written.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect())
+        let digits = written.chars().filter(|c| c.is_ascii_digit() || *c == '+');
+        Self { text: PHONE.chars().chain(digits).collect() }
+    }
+
+    /// The form that policies see: `email:olga@example.com` or `phone:+390612345`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The address, or as an `Err` the number.
+    fn email_or_phone(&self) -> Result<&str, &str> {
+        let phone = || self.text.strip_prefix(PHONE).unwrap_or_default();
+        self.text.strip_prefix(EMAIL).ok_or_else(phone)
     }
 
     /// Whether anything could be sent there: an address with an `@` between two parts, a number
     /// with at least one digit, neither longer than 254 characters.
     #[must_use]
     pub fn is_sensible(&self) -> bool {
-        match self {
-            Self::Email(text) => {
-                text.len() <= 254
-                    && !text.chars().any(|c| c.is_control() || c.is_whitespace())
-                    && text.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty())
+        match self.email_or_phone() {
+            Ok(email) => {
+                email.len() <= 254
+                    && !email.chars().any(|c| c.is_control() || c.is_whitespace())
+                    && email.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty())
             }
-            Self::Phone(text) => text.len() <= 254 && text.chars().any(|c| c.is_ascii_digit()),
+            Err(phone) => phone.len() <= 254 && phone.chars().any(|c| c.is_ascii_digit()),
         }
     }
 }
 
 impl fmt::Display for Contact {
-    /// `email:olga@example.com` or `phone:+390612345`: the form that policies see.
+    /// The form that policies see.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Email(text) => write!(f, "email:{text}"),
-            Self::Phone(text) => write!(f, "phone:{text}"),
-        }
+        f.write_str(&self.text)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Who may give which command.
 
-use cedar_policy::{Context, Decision, RestrictedExpression};
+use cedar_policy::{Context, Decision, PolicySet, RestrictedExpression};
 
+use super::ask::Verdict;
+use super::compiled::Failed;
 use super::context::datetime;
-use super::evaluate::Verdict;
+use super::facts::DirectoryFacts;
 use super::slice::{Built, Slice, SliceError, Slicer, Type, uid};
-use super::{Environment, Policies, program};
+use super::{Environment, Policies};
 use crate::decide::{Authorization, Authorizer, Fact, Question, Resource};
 use crate::directory::Directory;
 use crate::domain::Timestamp;
@@ -15,12 +17,8 @@ impl Authorizer for Policies {
         let verdict = match self.question(directory, question, now) {
             Ok(Some(verdict)) => verdict,
             // Nobody of that name, or nothing that the schema lets meet: no policy is about it.
-            Ok(None) => {
-                Verdict { decision: Decision::Deny, determining_policies: Vec::new(), errors: Vec::new() }
-            }
-            Err(SliceError(message)) => {
-                Verdict { decision: Decision::Deny, determining_policies: Vec::new(), errors: vec![message] }
-            }
+            Ok(None) => Verdict::default(),
+            Err(SliceError(message)) => Verdict::failed(message),
         };
         Authorization {
             allowed: verdict.decision == Decision::Allow,
@@ -41,21 +39,30 @@ impl Policies {
         let Some(environment) = self.environment(types.0, question.action, types.1) else {
             return Ok(None);
         };
-        let programs = environment.programs.as_deref();
-        if let Some(Ok(verdict)) = programs.map(|programs| program::ask(programs, directory, question)) {
-            debug_assert_eq!(
-                verdict,
-                self.ask_cedar(environment, directory, question, now).unwrap_or_default(),
-                "a program and Cedar disagree about {question:?}"
-            );
-            return Ok(verdict);
-        }
-        self.ask_cedar(environment, directory, question, now)
+        let facts = match DirectoryFacts::command(directory, question, now) {
+            Ok(Some(facts)) => facts,
+            Ok(None) => return Ok(None),
+            Err(Failed) => return self.ask_cedar(environment, &environment.policies, directory, question, now),
+        };
+        let answer = environment.compiled.answer(&facts);
+        let verdict = self.verdict(environment, &answer, |policies| {
+            // What was registered a moment ago still is.
+            self.ask_cedar(environment, policies, directory, question, now).map(Option::unwrap_or_default)
+        })?;
+        debug_assert_eq!(
+            Some(&verdict),
+            self.ask_cedar(environment, &environment.policies, directory, question, now)
+                .unwrap_or_default()
+                .as_ref(),
+            "compiled policies and Cedar disagree about {question:?}"
+        );
+        Ok(Some(verdict))
     }
 
     pub(super) fn ask_cedar(
         &self,
         environment: &Environment,
+        policies: &PolicySet,
         directory: &Directory,
         question: &Question<'_>,
         now: Timestamp,
@@ -74,7 +81,7 @@ impl Policies {
         }
         let context = Context::from_pairs(context).map_err(|error| SliceError(error.to_string()))?;
         let slice = Slice { principal, resource, entities: slicer.entities, coverage: None };
-        Ok(Some(self.ask(environment, slice, context)))
+        Ok(Some(self.ask(environment, policies, slice, context)))
     }
 }
 

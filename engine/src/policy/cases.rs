@@ -92,7 +92,7 @@ impl Policies {
         let environment = self
             .environment(&types.0, action.id().unescaped(), &types.1)
             .ok_or_else(|| format!("the schema lets no {} do {action} on a {}", types.0, types.1))?;
-        let verdict = self.respond(environment, &request, &entities);
+        let verdict = self.respond(&environment.policies, &request, &entities);
         let mut reason = case.reason.clone();
         reason.sort();
         let decision = match verdict.decision {

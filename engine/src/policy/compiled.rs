@@ -23,15 +23,15 @@ use cedar_policy::{Decision, Effect, Entities, PolicySet, Request};
 use cedar_policy_core::ast;
 
 pub(crate) use constant::{Constant, Named};
-pub(crate) use index::Few;
 use index::{Asked, Index};
+pub(crate) use index::{Few, Names};
 use instruction::Code;
 use machine::Machine;
-pub(crate) use table::{EntityTable, TableFacts};
+pub(crate) use table::{EntityTable, TableFacts, fields};
 pub(crate) use term::Kind;
 pub use term::NotCompiled;
 use term::{NESTED, Reader, Term};
-pub(crate) use value::Facts;
+pub(crate) use value::{Failed, Facts, Fields, Members, Step, Value};
 
 /// The policies that can match one kind of question.
 #[derive(Debug, Default)]
@@ -197,7 +197,7 @@ pub fn answer(
         return Err(compiled.not_compiled.iter().map(why).collect());
     }
     let request: &ast::Request = request.as_ref();
-    let context = request.context().and_then(table::fields).ok_or_else(unknown)?;
+    let context = request.context().and_then(fields).ok_or_else(unknown)?;
     let table = EntityTable::new(entities).ok_or_else(unknown)?;
     let facts =
         TableFacts { table: &table, principal: &principal, resource: &resource, context: &context };

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use cedar_policy::{Entities, Entity, EntityUid, EvalResult};
 use miette::Diagnostic as _;
 
+use super::ask::QuestionFacts;
+use super::compiled::{EntityTable, Named};
 use super::load::LEVEL;
 use super::{EntitySource, Hints, Policies, Slice, Unknown};
 use crate::domain::{Timestamp, Uid};
@@ -17,6 +19,8 @@ use crate::domain::{Timestamp, Uid};
 pub struct EntityStore {
     /// By type, then id.
     entities: HashMap<String, BTreeMap<String, Entity>>,
+    /// The same for compiled policies; `None`: something in them is not for these.
+    table: Option<EntityTable>,
 }
 
 /// Why entities cannot be used. Code `entities_invalid`.
@@ -41,13 +45,14 @@ impl EntityStore {
             }
             EntitiesError(message + &help)
         })?;
+        let table = EntityTable::new(&all);
         let mut entities: HashMap<String, BTreeMap<String, Entity>> = HashMap::new();
         for entity in all {
             let uid = entity.uid();
             let of_type = entities.entry(uid.type_name().to_string()).or_default();
             of_type.insert(uid.id().unescaped().to_owned(), entity);
         }
-        Ok(Self { entities })
+        Ok(Self { entities, table })
     }
 
     /// How many entities there are, actions among them.
@@ -112,6 +117,22 @@ impl EntitySource for EntityStore {
         self.collect(principal, LEVEL, &mut entities);
         self.collect(resource, LEVEL, &mut entities);
         Ok(Slice { principal: principal.uid(), resource: resource.uid(), entities, coverage: None })
+    }
+
+    fn facts<'a>(
+        &'a self,
+        principal: &'a Uid,
+        _action: &'a str,
+        resource: &'a Uid,
+        _now: Timestamp,
+    ) -> Option<Result<QuestionFacts<'a>, Unknown>> {
+        let table = self.table.as_ref()?;
+        let known = |uid: &Uid| self.get(uid.type_name(), uid.id()).map(|_| Named::from(uid));
+        Some(match (known(principal), known(resource)) {
+            (None, _) => Err(Unknown::Principal),
+            (_, None) => Err(Unknown::Resource),
+            (Some(principal), Some(resource)) => Ok(QuestionFacts::of_table(table, principal, resource)),
+        })
     }
 
     fn knows(&self, _entity_type: &str, _attribute: &str) -> bool {

@@ -1,12 +1,12 @@
 //! A check: may this principal do this now?
 
-use cedar_policy::{Context, Decision, Entities, Request};
+use cedar_policy::Decision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::load::name;
-use super::slice::{EntitySource, Slice, Unknown};
-use super::{Claims, Environment, Hints, Policies, Supplied};
+use super::ask::{Check, Evaluator, Known, Verdict};
+use super::slice::{EntitySource, Unknown};
+use super::{Claims, Environment, Policies, Supplied};
 use crate::command::Command;
 use crate::directory::{Coverage, Revision};
 use crate::domain::{Timestamp, Uid};
@@ -152,14 +152,6 @@ impl DenyReason {
     }
 }
 
-/// What Cedar answered, before reasons.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) decision: Decision,
-    pub(super) determining_policies: Vec<String>,
-    pub(super) errors: Vec<String>,
-}
-
 impl Policies {
     /// Answers `request` from what `source` knows at `revision`, at `now`. Pure. Its cost does not
     /// depend on how many grants, sites or people there are.
@@ -168,6 +160,21 @@ impl Policies {
     /// When the request is not a question; a denial is an answer.
     pub fn evaluate(
         &self,
+        source: &dyn EntitySource,
+        revision: Revision,
+        request: &AccessRequest,
+        now: Timestamp,
+    ) -> Result<Evaluation, RequestError> {
+        self.evaluate_by(self.evaluator, source, revision, request, now)
+    }
+
+    /// As [`Policies::evaluate`], by this evaluator.
+    ///
+    /// # Errors
+    /// As [`Policies::evaluate`].
+    pub fn evaluate_by(
+        &self,
+        evaluator: Evaluator,
         source: &dyn EntitySource,
         revision: Revision,
         request: &AccessRequest,
@@ -183,13 +190,11 @@ impl Policies {
         if request.at_least.is_some_and(|wanted| wanted > revision) {
             return deny(DenyReason::Stale);
         }
-        let types = (request.principal.type_name(), request.resource.type_name());
-        let environment = self.environment(types.0, &request.action, types.1);
-        let blind = Hints::default();
-        let hints = environment.map_or(&blind, |environment| &environment.hints);
-        let mut slice = match source.slice(&request.principal, &request.action, &request.resource, hints, now)
-        {
-            Ok(slice) => slice,
+        let check = Check { source, request, now };
+        let environment =
+            self.environment(request.principal.type_name(), &request.action, request.resource.type_name());
+        let known = match check.known(evaluator, environment) {
+            Ok(known) => known,
             Err(Unknown::Principal) => return deny(DenyReason::UnknownPrincipal),
             Err(Unknown::Resource) => return deny(DenyReason::UnknownResource),
             Err(Unknown::Facts(message)) => {
@@ -200,18 +205,14 @@ impl Policies {
         if !self.has_action(&request.action) || !self.is_access(&request.action) {
             return deny(DenyReason::UnknownAction);
         }
-        let coverage = slice.coverage;
+        let coverage = known.coverage();
         let Some(environment) = environment else {
             return deny(without_forbid(coverage));
         };
-        let context = self.context(environment, request, coverage, now)?;
-        if !request.supplied.is_empty() {
-            let (declared, supplied) = (&environment.declared, &request.supplied);
-            let (principal, resource) = (slice.principal.clone(), slice.resource.clone());
-            slice.add(&principal, &supplied.principal, &declared.principal, hints, source)?;
-            slice.add(&resource, &supplied.resource, &declared.resource, hints, source)?;
-        }
-        let verdict = self.ask(environment, slice, context);
+        let verdict = match known {
+            Known::Facts(facts) => self.run(environment, &check, facts)?,
+            Known::Slice(slice) => self.ask_about_slice(environment, &check, slice)?,
+        };
         let allowed = verdict.decision == Decision::Allow;
         let reason = if allowed {
             None
@@ -272,46 +273,6 @@ impl Policies {
     ) -> Evaluation {
         let policy_version = self.version().to_owned();
         Evaluation { decision, determining_policies, errors, valid_until, revision, reason, policy_version }
-    }
-
-    /// Asks Cedar. An error of any policy turns the answer into a denial.
-    pub(super) fn ask(&self, environment: &Environment, slice: Slice, context: Context) -> Verdict {
-        let failed = |message: String| Verdict {
-            decision: Decision::Deny,
-            determining_policies: Vec::new(),
-            errors: vec![message],
-        };
-        let all = slice.entities.into_iter().chain(environment.action_entities.iter().cloned());
-        let entities = match Entities::from_entities(all, None) {
-            Ok(entities) => entities,
-            Err(error) => return failed(error.to_string()),
-        };
-        let request =
-            Request::new(slice.principal, environment.action.clone(), slice.resource, context, None);
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => return failed(error.to_string()),
-        };
-        self.respond(environment, &request, &entities)
-    }
-
-    pub(super) fn respond(
-        &self,
-        environment: &Environment,
-        request: &Request,
-        entities: &Entities,
-    ) -> Verdict {
-        let response = self.inner.authorizer.is_authorized(request, &environment.policies, entities);
-        let mut determining_policies: Vec<String> =
-            response.diagnostics().reason().map(|id| name(id).to_owned()).collect();
-        determining_policies.sort();
-        let mut errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
-        errors.sort();
-        let decision = if errors.is_empty() { response.decision() } else { Decision::Deny };
-        if response.decision() != decision {
-            determining_policies.clear();
-        }
-        Verdict { decision, determining_policies, errors }
     }
 }
 

@@ -9,13 +9,14 @@ use cedar_policy::{
     ActionConstraint, Authorizer, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
     ResourceConstraint, Schema, ValidationMode, Validator,
 };
+use cedar_policy_core::ast::EntityUID;
 use miette::Diagnostic;
 use sha2::{Digest as _, Sha256};
 
+use super::compiled::{self, Compiled};
 use super::declared::Declared;
-use super::program::Program;
 use super::sight::{Hints, looks_at_the_time};
-use super::{Environment, Inner, Policies};
+use super::{Environment, Evaluator, Inner, Policies};
 use crate::command::Command;
 use crate::ledger::hex;
 
@@ -170,7 +171,7 @@ impl Policies {
             warnings,
             authorizer: Authorizer::new(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), evaluator: Evaluator::default() })
     }
 }
 
@@ -300,8 +301,6 @@ fn version(schema: &PolicyFile, policies: &[PolicyFile]) -> String {
 /// A policy, and what was read off it.
 struct Known {
     policy: Policy,
-    /// `None`: it is not for programs.
-    program: Option<Arc<Program>>,
     hints: Hints,
     timed: bool,
 }
@@ -313,7 +312,6 @@ impl Known {
             one(file, format!("`{}` cannot be written as JSON: {error}", policy.id()))
         })?;
         Ok(Self {
-            program: Program::new(name(policy.id()), &json).map(Arc::new),
             hints: Hints::of(&json),
             timed: looks_at_the_time(&json),
             policy,
@@ -358,6 +356,16 @@ fn environments(
             let policies = matching.iter().filter(|known| known.timed).map(|known| &known.policy);
             policies.filter(move |policy| policy.effect() == effect)
         };
+        let uid = |uid: &EntityUid| AsRef::<EntityUID>::as_ref(uid).clone();
+        let compiled = Compiled::new(
+            matching.iter().map(|known| known.policy.as_ref()),
+            compiled::Kind {
+                principal_type: &request.principal().to_string(),
+                action: action.as_ref(),
+                action_groups: &groups.iter().copied().map(uid).collect::<Vec<_>>(),
+                resource_type: &request.resource().to_string(),
+            },
+        );
         let environment = Environment {
             principal_type: request.principal().to_string(),
             resource_type: request.resource().to_string(),
@@ -370,7 +378,8 @@ fn environments(
             declared: Declared::new(schema, request.principal(), action, request.resource()),
             timed_forbid: timed(Effect::Forbid).next().is_some(),
             timed_permits: timed(Effect::Permit).map(|policy| name(policy.id()).to_owned()).collect(),
-            programs: programs(&matching),
+            not_compiled: not_compiled(&compiled, &matching)?,
+            compiled,
             hints: Hints::together(matching.iter().map(|known| &known.hints)),
             policies: PolicySet::from_policies(matching.iter().map(|known| known.policy.clone()))
                 .map_err(|error| one("policies", error.to_string()))?,
@@ -384,9 +393,14 @@ fn environments(
     Ok(environments)
 }
 
-/// The policies as programs; `None`: one of them is not for programs.
-fn programs(policies: &[&Known]) -> Option<Vec<Arc<Program>>> {
-    let mut programs: Vec<_> = policies.iter().map(|known| known.program.clone()).collect::<Option<_>>()?;
-    programs.sort_unstable_by(|one, other| one.id().cmp(other.id()));
-    Some(programs)
+/// The policies that Cedar has to evaluate; `None`: there are none.
+fn not_compiled(compiled: &Compiled, policies: &[&Known]) -> Result<Option<PolicySet>, PolicyErrors> {
+    let ids: BTreeSet<&str> = compiled.not_compiled().iter().map(|(id, _)| &**id).collect();
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    let policies = policies.iter().map(|known| &known.policy);
+    PolicySet::from_policies(policies.filter(|policy| ids.contains(name(policy.id()))).cloned())
+        .map(Some)
+        .map_err(|error| one("policies", error.to_string()))
 }

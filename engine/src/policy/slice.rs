@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 
+use super::ask::QuestionFacts;
 use super::sight::Hints;
 use crate::decide::Resource;
 use crate::directory::{Asking, Coverage, Directory, InstallerRecord};
@@ -27,6 +28,19 @@ pub trait EntitySource {
         hints: &Hints,
         now: Timestamp,
     ) -> Result<Slice, Unknown>;
+
+    /// The same for compiled policies: what a slice would hold, to be looked at where it is. `None`, the default: this
+    /// source has only entities for Cedar.
+    fn facts<'a>(
+        &'a self,
+        principal: &'a Uid,
+        action: &'a str,
+        resource: &'a Uid,
+        now: Timestamp,
+    ) -> Option<Result<QuestionFacts<'a>, Unknown>> {
+        let _ = (principal, action, resource, now);
+        None
+    }
 
     /// Whether it knows of every entity of this type what this attribute is, or that there is none: so that nobody
     /// who asks may supply it. `false`: what an entity lacks here may be supplied.

@@ -10,6 +10,8 @@ use cedar_policy_core::ast::{
 };
 use cedar_policy_core::extensions::Extensions;
 
+use crate::domain::Uid;
+
 /// An entity by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Named {
@@ -21,6 +23,12 @@ impl Named {
     pub(crate) fn of(uid: &EntityUID) -> Self {
         let id: &str = uid.eid().as_ref();
         Self { type_name: uid.entity_type().to_string().into(), id: id.into() }
+    }
+}
+
+impl From<&Uid> for Named {
+    fn from(uid: &Uid) -> Self {
+        Self { type_name: uid.type_name().into(), id: uid.id().into() }
     }
 }
 

@@ -7,7 +7,7 @@ use super::index::Names;
 use super::instruction::{At, Code, Instruction};
 use super::machine::Machine;
 use super::term::Term;
-use super::value::{Facts, Fields, Members, Value};
+use super::value::{Facts, Fields, Step, Value};
 
 /// Writes a program.
 #[derive(Default)]
@@ -210,16 +210,16 @@ impl<'a> Facts<'a> for Nothing {
         *entity.type_name == *type_name
     }
 
-    fn attribute(self, _: &'a Named, _: &str) -> Option<Value<'a, Self>> {
-        None
+    fn attribute(self, _: &'a Named, _: &str) -> Step<Option<Value<'a, Self>>> {
+        Ok(None)
     }
 
-    fn tag(self, _: &'a Named, _: &str) -> Option<Value<'a, Self>> {
-        None
+    fn tag(self, _: &'a Named, _: &str) -> Step<Option<Value<'a, Self>>> {
+        Ok(None)
     }
 
-    fn is_in(self, _: &'a Named, _: &'a Named) -> bool {
-        false
+    fn is_in(self, _: &'a Named, _: &'a Named) -> Step<bool> {
+        Ok(false)
     }
 
     fn find(self, _: &'a Named, _: &Names, _: &mut dyn FnMut(u32)) {}

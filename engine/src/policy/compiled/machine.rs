@@ -2,13 +2,7 @@
 
 use super::constant::{Constant, Ip};
 use super::instruction::{Binary, Code, Instruction, Unary};
-use super::value::{Facts, Fields, Members, Value};
-
-/// Where Cedar would tell an error: of types that do not fit, of what is not there, of numbers that are too large.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Failed;
-
-type Step<T> = Result<T, Failed>;
+use super::value::{Facts, Failed, Fields, Members, Step, Value};
 
 /// The values of programs that are higher are on the heap.
 const HEIGHT: usize = 16;
@@ -59,7 +53,7 @@ impl<'a, F: Facts<'a>> Machine<'a, F> {
     ///
     /// # Errors
     /// Where Cedar's evaluator tells an error.
-    pub(crate) fn is_satisfied(&mut self, code: &'a Code) -> Result<bool, Failed> {
+    pub(crate) fn is_satisfied(&mut self, code: &'a Code) -> Step<bool> {
         let Value::Bool(satisfied) = self.value(code)? else { return Err(Failed) };
         Ok(satisfied)
     }
@@ -153,7 +147,7 @@ impl<'a, F: Facts<'a>> Machine<'a, F> {
 
     fn attribute(&self, of: Value<'a, F>, name: &str) -> Step<Option<Value<'a, F>>> {
         match of {
-            Value::Entity(entity) => Ok(self.facts.attribute(entity, name)),
+            Value::Entity(entity) => self.facts.attribute(entity, name),
             Value::Record(fields) => Ok(self.field(fields, name)),
             Value::Bool(_)
             | Value::Long(_)
@@ -283,8 +277,8 @@ impl<'a, F: Facts<'a>> Machine<'a, F> {
             }
     }
 
-    fn is_in(&self, entity: F::Entity, ancestor: F::Entity) -> bool {
-        entity == ancestor || self.facts.is_in(entity, ancestor)
+    fn is_in(&self, entity: F::Entity, ancestor: F::Entity) -> Step<bool> {
+        if entity == ancestor { Ok(true) } else { self.facts.is_in(entity, ancestor) }
     }
 
     fn unary(&self, operation: Unary, of: Value<'a, F>) -> Step<Value<'a, F>> {
@@ -320,7 +314,7 @@ impl<'a, F: Facts<'a>> Machine<'a, F> {
             Binary::In => {
                 let entity = entity(first)?;
                 Value::Bool(match second {
-                    Value::Entity(ancestor) => self.is_in(entity, ancestor),
+                    Value::Entity(ancestor) => self.is_in(entity, ancestor)?,
                     _ => self.is_in_any(entity, set(second)?)?,
                 })
             }
@@ -330,8 +324,8 @@ impl<'a, F: Facts<'a>> Machine<'a, F> {
                 let (first, second) = (set(first)?, set(second)?);
                 Value::Bool(self.members(second).any(|member| self.contains(first, member)))
             }
-            Binary::HasTag => Value::Bool(self.facts.tag(entity(first)?, text(second)?).is_some()),
-            Binary::Tag => self.facts.tag(entity(first)?, text(second)?).ok_or(Failed)?,
+            Binary::HasTag => Value::Bool(self.facts.tag(entity(first)?, text(second)?)?.is_some()),
+            Binary::Tag => self.facts.tag(entity(first)?, text(second)?)?.ok_or(Failed)?,
             Binary::LessThan => Value::Bool(decimal(first)? < decimal(second)?),
             Binary::LessThanOrEqual => Value::Bool(decimal(first)? <= decimal(second)?),
             Binary::GreaterThan => Value::Bool(decimal(first)? > decimal(second)?),
@@ -351,7 +345,7 @@ impl<'a, F: Facts<'a>> Machine<'a, F> {
         let mut found = false;
         for member in self.members(members) {
             let Value::Entity(ancestor) = member else { return Err(Failed) };
-            found = found || self.is_in(entity, ancestor);
+            found = found || self.is_in(entity, ancestor)?;
         }
         Ok(found)
     }

@@ -7,7 +7,7 @@ use cedar_policy_core::ast::{Context, Entity, PartialValue};
 
 use super::constant::{Constant, Named};
 use super::index::Names;
-use super::value::{Facts, Fields, Value};
+use super::value::{Facts, Fields, Step, Value};
 
 /// Names with their values, sorted by name.
 type Row = Box<[(Box<str>, Constant)]>;
@@ -114,16 +114,18 @@ impl<'a> Facts<'a> for TableFacts<'a> {
         *entity.type_name == *type_name
     }
 
-    fn attribute(self, entity: &'a Named, name: &str) -> Option<Value<'a, Self>> {
-        find(&self.table.get(entity)?.attributes, name).map(|value| Value::of(value, self))
+    fn attribute(self, entity: &'a Named, name: &str) -> Step<Option<Value<'a, Self>>> {
+        let value = self.table.get(entity).and_then(|known| find(&known.attributes, name));
+        Ok(value.map(|value| Value::of(value, self)))
     }
 
-    fn tag(self, entity: &'a Named, name: &str) -> Option<Value<'a, Self>> {
-        find(&self.table.get(entity)?.tags, name).map(|value| Value::of(value, self))
+    fn tag(self, entity: &'a Named, name: &str) -> Step<Option<Value<'a, Self>>> {
+        let value = self.table.get(entity).and_then(|known| find(&known.tags, name));
+        Ok(value.map(|value| Value::of(value, self)))
     }
 
-    fn is_in(self, entity: &'a Named, ancestor: &'a Named) -> bool {
-        self.table.get(entity).is_some_and(|known| known.ancestors.contains(ancestor))
+    fn is_in(self, entity: &'a Named, ancestor: &'a Named) -> Step<bool> {
+        Ok(self.table.get(entity).is_some_and(|known| known.ancestors.contains(ancestor)))
     }
 
     fn find(self, entity: &'a Named, names: &Names, found: &mut dyn FnMut(u32)) {

@@ -240,19 +240,20 @@ fn call(function: &Name, mut arguments: Vec<Term>) -> Result<Term, NotCompiled> 
                     Err(()) => Ok(Term::Fail),
                 }
             }
-            [Term::Constant(_)] | [Term::Fail] => Ok(Term::Fail),
-            _ => Err(NotCompiled::Call(function.to_string())),
+            [_] if arguments.iter().all(|argument| argument.constant().is_none() && *argument != Term::Fail) => {
+                Err(NotCompiled::Call(function.to_string()))
+            }
+            _ => Ok(Term::Fail),
         };
     }
     let name = function.to_string();
+    let is_known = unary_call(&name).is_some() || binary_call(&name).is_some();
     let (last, first) = (arguments.pop(), arguments.pop());
-    match (first, last, arguments.is_empty()) {
-        (None, Some(of), true) => {
-            unary_call(&name).map(|operation| Term::unary(operation, of)).ok_or(NotCompiled::Call(name))
-        }
-        (Some(first), Some(second), true) => binary_call(&name)
-            .map(|operation| Term::binary(operation, first, second))
-            .ok_or(NotCompiled::Call(name)),
+    match (unary_call(&name), binary_call(&name), first, last, arguments.is_empty()) {
+        (Some(operation), _, None, Some(of), true) => Ok(Term::unary(operation, of)),
+        (_, Some(operation), Some(first), Some(second), true) => Ok(Term::binary(operation, first, second)),
+        // Too few arguments, or too many.
+        _ if is_known => Ok(Term::Fail),
         _ => Err(NotCompiled::Call(name)),
     }
 }

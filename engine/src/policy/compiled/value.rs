@@ -3,9 +3,17 @@
 use super::constant::{Constant, Ip, Named};
 use super::index::Names;
 
+/// Where Cedar would tell an error: of types that do not fit, of what is not there, of numbers that are too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Failed;
+
+/// What comes of a step of a program.
+pub(crate) type Step<T> = Result<T, Failed>;
+
 /// What a program can look at: entities as they lie somewhere, found by keys that are cheap to copy.
 ///
-/// What it answers must be what Cedar would find in the entities and the context that stand for the same facts.
+/// What it answers must be what Cedar would find in the entities and the context that stand for the same facts. Where it
+/// cannot know that, it fails: whoever gets a failed policy asks Cedar.
 pub(crate) trait Facts<'a>: Copy {
     /// What an entity is known by. Equal keys, and they alone, are one entity.
     type Entity: Copy + PartialEq;
@@ -27,11 +35,11 @@ pub(crate) trait Facts<'a>: Copy {
     /// Whether the entity is of this type.
     fn is_of_type(self, entity: Self::Entity, type_name: &str) -> bool;
     /// An attribute; `None`: there is none of this name, or no such entity.
-    fn attribute(self, entity: Self::Entity, name: &str) -> Option<Value<'a, Self>>;
+    fn attribute(self, entity: Self::Entity, name: &str) -> Step<Option<Value<'a, Self>>>;
     /// A tag; `None`: there is none of this name, or no such entity.
-    fn tag(self, entity: Self::Entity, name: &str) -> Option<Value<'a, Self>>;
+    fn tag(self, entity: Self::Entity, name: &str) -> Step<Option<Value<'a, Self>>>;
     /// Whether the first is in the second, which is another.
-    fn is_in(self, entity: Self::Entity, ancestor: Self::Entity) -> bool;
+    fn is_in(self, entity: Self::Entity, ancestor: Self::Entity) -> Step<bool>;
     /// Which of the names are those of the entity itself or of what it is in: calls `found` with each one's place.
     fn find(self, entity: Self::Entity, names: &Names, found: &mut dyn FnMut(u32));
     /// How many members a set has.

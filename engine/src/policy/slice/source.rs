@@ -7,7 +7,9 @@ use super::{EntitySource, Slice, SliceError, Slicer, Unknown};
 use crate::decide::Resource;
 use crate::directory::Directory;
 use crate::domain::{Permission, Principal, SiteId, Timestamp, Uid};
+use crate::policy::ask::QuestionFacts;
 use crate::policy::declared::{self, Declarations};
+use crate::policy::facts::DirectoryFacts;
 use crate::policy::{Hints, Policies};
 
 impl EntitySource for Directory {
@@ -40,6 +42,17 @@ impl EntitySource for Directory {
             Principal::EndUser(_) | Principal::Operator(_) => None,
         };
         Ok(Slice { principal, resource: resource_uid, entities: slicer.entities, coverage })
+    }
+
+    fn facts<'a>(
+        &'a self,
+        principal: &'a Uid,
+        action: &'a str,
+        resource: &'a Uid,
+        now: Timestamp,
+    ) -> Option<Result<QuestionFacts<'a>, Unknown>> {
+        let facts = DirectoryFacts::check(self, (principal, action, resource), now);
+        Some(facts.map(QuestionFacts::of_directory))
     }
 
     /// What the schema that comes with Consentry declares is what is kept here, no more and no less.

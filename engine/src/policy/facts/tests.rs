@@ -1,4 +1,4 @@
-//! Programs beside Cedar: random policies, random questions, the same answers.
+//! Commands before compiled policies and before Cedar: random policies, random questions, the same answers.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -7,10 +7,9 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
-use crate::command::Command;
-use crate::decide::{Authorizer as _, Fact, Resource};
-use crate::domain::{Principal, Timestamp};
+use crate::decide::Authorizer as _;
 use crate::event::Event;
+use crate::policy::ask::Verdict;
 use crate::policy::{Policies, PolicyFile, PolicySources};
 
 /// The directory after each of these: people and sites, an invite, a hand-over with what is asked for after it,
@@ -104,6 +103,13 @@ const INVITE: Words = Words {
         r#"principal in [resource.site, Site::"farm"]"#,
         "resource.site.disableServiceAccepted",
         "resource has asker && resource.asker == principal",
+        r#"resource.contact like "email:*@*.com""#,
+        r#"context.now < datetime("2026-01-06T12:00:00Z")"#,
+        r#"context.now.toTime() < duration("13h")"#,
+        r#"action in [Action::"withdrawInvite", Action::"rejectInvite"]"#,
+        r#"{ a: principal.role, b: 1 } == { b: 1, a: "member" }"#,
+        r#"[principal.company, resource.company].contains(resource.site.company)"#,
+        r#"resource has asker.role"#,
         r#"resource has asker && resource.asker.role == "member""#,
         r#"resource.site has owner && resource.site.owner == EndUser::"olga""#,
         "true",
@@ -259,24 +265,40 @@ fn compare(
     answers
 }
 
+fn now() -> Timestamp {
+    Timestamp::from_millis(1_767_700_000_000)
+}
+
 impl Policies {
-    /// The answer of programs, which Cedar's is equal to. `None`: nobody of that name is there.
+    /// The answer of compiled policies, which Cedar's is equal to. `None`: nobody of that name is there, or Cedar was
+    /// asked.
     fn same_answer(&self, directory: &Directory, question: &Question<'_>) -> Option<Verdict> {
-        let resource_type = crate::policy::authorize::resource_type(&question.resource).name();
+        let resource_type = resource_type(&question.resource).name();
         let environment =
             self.environment(question.principal.parts().0, question.action, resource_type).unwrap();
-        let programs = environment.programs.as_deref().expect("every policy is for programs");
-        let cedar = self.ask_cedar(environment, directory, question, Timestamp::from_millis(0));
-        match (ask(programs, directory, question), cedar) {
-            (Ok(program), Ok(cedar)) => {
-                assert_eq!(program, cedar, "{question:?}");
-                program
+        assert!(environment.not_compiled.is_none(), "{:?}", environment.compiled.not_compiled());
+        let cedar = self.ask_cedar(environment, &environment.policies, directory, question, now());
+        let facts = match DirectoryFacts::command(directory, question, now()) {
+            Ok(Some(facts)) => facts,
+            Ok(None) => {
+                assert_eq!(cedar.unwrap(), None);
+                return None;
             }
-            // What is not there is an error to Cedar, and nothing that a program knows.
-            (Err(Unsure), Err(_)) => None,
-            (Err(Unsure), Ok(Some(cedar))) if !cedar.errors.is_empty() => None,
-            (program, cedar) => panic!("{question:?}: {program:?}, and {cedar:?}"),
+            // What is not there is an error to Cedar.
+            Err(Failed) => {
+                assert!(cedar.is_err());
+                return None;
+            }
+        };
+        let cedar = cedar.unwrap().unwrap();
+        let answer = environment.compiled.answer(&facts);
+        assert_eq!(answer.failed.is_empty(), cedar.errors.is_empty(), "{question:?}: {cedar:?}");
+        if !answer.failed.is_empty() {
+            return None;
         }
+        let verdict = self.verdict(environment, &answer, |_| Err(())).unwrap();
+        assert_eq!(verdict, cedar, "{question:?}");
+        Some(verdict)
     }
 }
 
@@ -304,25 +326,25 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
 
     #[test]
-    fn programs_answer_as_cedar_does_about_invites(policies in policies(&INVITE)) {
+    fn compiled_policies_answer_as_cedar_does_about_invites(policies in policies(&INVITE)) {
         let resource = Resource::Invite("inv".parse().unwrap());
         compare(&load(&policies), "withdrawInvite", &INSTALLERS, &resource, &[Vec::new()]);
     }
 
     #[test]
-    fn programs_answer_as_cedar_does_about_tickets(policies in policies(&TICKET)) {
+    fn compiled_policies_answer_as_cedar_does_about_tickets(policies in policies(&TICKET)) {
         let resource = Resource::Ticket("t".parse().unwrap());
         compare(&load(&policies), "completeResetTicket", &END_USERS, &resource, &[Vec::new()]);
     }
 
     #[test]
-    fn programs_answer_as_cedar_does_about_inviting(policies in policies(&INVITING)) {
+    fn compiled_policies_answer_as_cedar_does_about_inviting(policies in policies(&INVITING)) {
         let resource = Resource::Site("villa".parse().unwrap());
         compare(&load(&policies), "inviteOwner", &INSTALLERS, &resource, &inviting());
     }
 
     #[test]
-    fn programs_answer_as_cedar_does_about_passing_a_site_on(policies in policies(&PASSING_ON)) {
+    fn compiled_policies_answer_as_cedar_does_about_passing_a_site_on(policies in policies(&PASSING_ON)) {
         let resource = Resource::Site("villa".parse().unwrap());
         let to = |id: &str| vec![("to", Fact::EndUser(id.parse().unwrap()))];
         compare(&load(&policies), "transferSite", &END_USERS, &resource, &[to("oscar"), to("olga")]);
@@ -347,34 +369,12 @@ fn the_random_questions_have_different_answers() {
 }
 
 #[test]
-fn every_shipped_policy_about_commands_is_a_program() {
+fn every_shipped_policy_is_compiled() {
     let shipped = Policies::shipped().unwrap();
-    let commands = shipped
-        .inner
-        .environments
-        .iter()
-        .filter(|(action, _)| Command::NAMES.contains(&action.as_str()) || *action == "keepAsking");
-    for (action, environments) in commands {
-        assert!(environments.iter().all(|environment| environment.programs.is_some()), "{action}");
-    }
-}
-
-#[test]
-fn what_is_not_for_programs_is_left_to_cedar() {
-    let long = |count: usize| vec!["principal.role == \"admin\""; count].join(" || ");
-    for outside in [
-        &long(80),
-        "context.now < datetime(\"2027-01-01\")",
-        "resource.contact like \"email:*\"",
-        "resource is Invite",
-        "principal.contacts.contains(resource.contact) && action == Action::\"withdrawInvite\"",
-        "1 + 1 == 2",
-        "{ a: 1 }.a == 1",
-    ] {
-        let scope = r#"principal is Installer, action == Action::"withdrawInvite", resource is Invite"#;
-        let policies = load(&[format!("permit ({scope}) when {{ {outside} }};")]);
-        let environment = policies.environment("Installer", "withdrawInvite", "Invite").unwrap();
-        assert!(environment.programs.is_none(), "{outside}");
+    for (action, environments) in &shipped.inner.environments {
+        for environment in environments {
+            assert_eq!(environment.compiled.not_compiled(), [], "{action}");
+        }
     }
 }
 
@@ -415,16 +415,17 @@ fn a_schema_that_is_wrong_about_the_directory_lets_nobody_in() {
 }
 
 #[test]
-fn what_is_gone_or_there_twice_is_no_question_for_programs() {
+fn what_is_gone_or_there_twice_is_left_to_cedar() {
     let principal: Principal = END_USERS[0].parse().unwrap();
     let question =
         |resource, context| Question { principal: &principal, action: "withdrawGrant", resource, context };
+    let is_left = |question: &Question<'_>| DirectoryFacts::command(&DIRECTORIES[2], question, now()).is_err();
     let gone = [Resource::Grant("h".parse().unwrap()), Resource::Installer("nobody".parse().unwrap())];
     for resource in gone {
-        assert_eq!(ask(&[], &DIRECTORIES[2], &question(resource, Vec::new())), Err(Unsure));
+        assert!(is_left(&question(resource, Vec::new())));
     }
     let twice = vec![("role", Fact::Flag(true)), ("role", Fact::Flag(false))];
     let there = Resource::Grant("g".parse().unwrap());
-    assert_eq!(ask(&[], &DIRECTORIES[2], &question(there.clone(), twice)), Err(Unsure));
-    assert!(ask(&[], &DIRECTORIES[2], &question(there, Vec::new())).is_ok());
+    assert!(is_left(&question(there.clone(), twice)));
+    assert!(!is_left(&question(there, Vec::new())));
 }

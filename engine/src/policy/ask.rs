@@ -1,0 +1,295 @@
+//! Putting a question to the policies: to programs over the facts, and to Cedar.
+
+use cedar_policy::{Context, Decision, Entities, PolicySet, Request};
+
+use super::compiled::{self, Answer, Compiled, Constant, EntityTable, Named, TableFacts};
+use super::evaluate::{AccessRequest, RequestError};
+use super::facts::DirectoryFacts;
+use super::load::name;
+use super::slice::{EntitySource, Slice, Unknown};
+use super::{Environment, Hints, Policies};
+use crate::directory::Coverage;
+use crate::domain::Timestamp;
+
+/// Who answers checks. The answers are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Evaluator {
+    /// Compiled policies, and Cedar's evaluator for what is not compiled.
+    #[default]
+    Compiled,
+    /// Cedar's evaluator.
+    Cedar,
+}
+
+/// What Cedar answered, before reasons.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) decision: Decision,
+    pub(super) determining_policies: Vec<String>,
+    pub(super) errors: Vec<String>,
+}
+
+/// A check, and where its facts are.
+pub(super) struct Check<'a> {
+    pub(super) source: &'a dyn EntitySource,
+    pub(super) request: &'a AccessRequest,
+    pub(super) now: Timestamp,
+}
+
+/// What a source knows of a check.
+#[expect(clippy::large_enum_variant, reason = "it is on the stack, and looked at in place")]
+pub(super) enum Known<'a> {
+    Facts(QuestionFacts<'a>),
+    Slice(Slice),
+}
+
+/// What compiled policies look at for one check.
+pub struct QuestionFacts<'a> {
+    of: Of<'a>,
+    /// What grants give to the principal on the resource for the action; `None`: grants do not come into it.
+    coverage: Option<Coverage>,
+}
+
+#[expect(clippy::large_enum_variant, reason = "it is on the stack, and looked at in place")]
+enum Of<'a> {
+    Directory(DirectoryFacts<'a>),
+    Table { table: &'a EntityTable, principal: Named, resource: Named },
+}
+
+impl<'a> QuestionFacts<'a> {
+    pub(super) fn of_directory((facts, coverage): (DirectoryFacts<'a>, Option<Coverage>)) -> Self {
+        Self { of: Of::Directory(facts), coverage }
+    }
+
+    pub(super) fn of_table(table: &'a EntityTable, principal: Named, resource: Named) -> Self {
+        Self { of: Of::Table { table, principal, resource }, coverage: None }
+    }
+
+    /// What the policies say. Without a context that is written out, it holds what the engine knows.
+    fn answer(self, compiled: &Compiled, context: Option<&[(Box<str>, Constant)]>, now: Timestamp) -> Answer {
+        match (self.of, context) {
+            (Of::Directory(facts), None) => compiled.answer(&facts),
+            (Of::Directory(facts), Some(context)) => compiled.answer(&facts.given(context)),
+            (Of::Table { table, principal, resource }, context) => {
+                let own = [("now".into(), Constant::Datetime(now.millis()))];
+                let (principal, resource) = (&principal, &resource);
+                let context = context.unwrap_or(&own);
+                compiled.answer(TableFacts { table, principal, resource, context })
+            }
+        }
+    }
+}
+
+impl Known<'_> {
+    pub(super) fn coverage(&self) -> Option<Coverage> {
+        match self {
+            Known::Facts(facts) => facts.coverage,
+            Known::Slice(slice) => slice.coverage,
+        }
+    }
+}
+
+impl<'a> Check<'a> {
+    pub(super) fn known(
+        &self,
+        evaluator: Evaluator,
+        environment: Option<&Environment>,
+    ) -> Result<Known<'a>, Unknown> {
+        let request = self.request;
+        // What the asker supplies joins an entity of a slice.
+        if evaluator == Evaluator::Compiled
+            && request.supplied.is_empty()
+            && let Some(facts) =
+                self.source.facts(&request.principal, &request.action, &request.resource, self.now)
+        {
+            return facts.map(Known::Facts);
+        }
+        self.slice(environment).map(Known::Slice)
+    }
+
+    fn slice(&self, environment: Option<&Environment>) -> Result<Slice, Unknown> {
+        let blind = Hints::default();
+        let hints = environment.map_or(&blind, |environment| &environment.hints);
+        let request = self.request;
+        self.source.slice(&request.principal, &request.action, &request.resource, hints, self.now)
+    }
+}
+
+impl Policies {
+    /// Runs the programs; what they do not know is asked of Cedar.
+    pub(super) fn run(
+        &self,
+        environment: &Environment,
+        check: &Check<'_>,
+        facts: QuestionFacts<'_>,
+    ) -> Result<Verdict, RequestError> {
+        let (request, coverage) = (check.request, facts.coverage);
+        let is_given = !request.context.is_empty() || environment.declared.asks_for_context();
+        let given = if is_given {
+            let context = self.context(environment, request, coverage, check.now)?;
+            match compiled::fields(context.as_ref()) {
+                Some(fields) => Some(fields),
+                None => return self.run_cedar(environment, &environment.policies, check),
+            }
+        } else {
+            None
+        };
+        let answer = facts.answer(&environment.compiled, given.as_deref(), check.now);
+        let verdict = self.verdict(environment, &answer, |policies| {
+            self.run_cedar(environment, policies, check)
+        })?;
+        debug_assert_eq!(
+            Ok(&verdict),
+            self.run_cedar(environment, &environment.policies, check).as_ref(),
+            "compiled policies and Cedar disagree about {request:?}"
+        );
+        Ok(verdict)
+    }
+
+    /// What programs say, with what `cedar` says of the policies that are no programs. Where one failed, Cedar has the
+    /// word: what failed, and how, or that it did not.
+    pub(super) fn verdict<E>(
+        &self,
+        environment: &Environment,
+        answer: &Answer,
+        cedar: impl FnOnce(&PolicySet) -> Result<Verdict, E>,
+    ) -> Result<Verdict, E> {
+        if !answer.failed.is_empty() {
+            return cedar(&environment.policies);
+        }
+        let compiled = environment.compiled.verdict(answer);
+        match &environment.not_compiled {
+            Some(rest) => Ok(compiled.and(cedar(rest)?)),
+            None => Ok(compiled),
+        }
+    }
+
+    /// Asks Cedar about some of the policies.
+    fn run_cedar(
+        &self,
+        environment: &Environment,
+        policies: &PolicySet,
+        check: &Check<'_>,
+    ) -> Result<Verdict, RequestError> {
+        match check.slice(Some(environment)) {
+            Ok(slice) => {
+                let context = self.context(environment, check.request, slice.coverage, check.now)?;
+                Ok(self.ask(environment, policies, slice, context))
+            }
+            Err(Unknown::Facts(message)) => Ok(Verdict::failed(message)),
+            Err(Unknown::Principal | Unknown::Resource) => {
+                Ok(Verdict::failed("the source does not know what it knew before".to_owned()))
+            }
+        }
+    }
+
+    /// Asks Cedar about all policies, with what the asker supplies.
+    pub(super) fn ask_about_slice(
+        &self,
+        environment: &Environment,
+        check: &Check<'_>,
+        mut slice: Slice,
+    ) -> Result<Verdict, RequestError> {
+        let Check { source, request, now } = check;
+        let context = self.context(environment, request, slice.coverage, *now)?;
+        if !request.supplied.is_empty() {
+            let (declared, supplied, hints) = (&environment.declared, &request.supplied, &environment.hints);
+            let (principal, resource) = (slice.principal.clone(), slice.resource.clone());
+            slice.add(&principal, &supplied.principal, &declared.principal, hints, *source)?;
+            slice.add(&resource, &supplied.resource, &declared.resource, hints, *source)?;
+        }
+        Ok(self.ask(environment, &environment.policies, slice, context))
+    }
+
+    /// Asks Cedar. An error of any policy turns the answer into a denial.
+    pub(super) fn ask(
+        &self,
+        environment: &Environment,
+        policies: &PolicySet,
+        slice: Slice,
+        context: Context,
+    ) -> Verdict {
+        let failed = Verdict::failed;
+        let all = slice.entities.into_iter().chain(environment.action_entities.iter().cloned());
+        let entities = match Entities::from_entities(all, None) {
+            Ok(entities) => entities,
+            Err(error) => return failed(error.to_string()),
+        };
+        let request =
+            Request::new(slice.principal, environment.action.clone(), slice.resource, context, None);
+        let request = match request {
+            Ok(request) => request,
+            Err(error) => return failed(error.to_string()),
+        };
+        self.respond(policies, &request, &entities)
+    }
+
+    pub(super) fn respond(
+        &self,
+        policies: &PolicySet,
+        request: &Request,
+        entities: &Entities,
+    ) -> Verdict {
+        let response = self.inner.authorizer.is_authorized(request, policies, entities);
+        let mut determining_policies: Vec<String> =
+            response.diagnostics().reason().map(|id| name(id).to_owned()).collect();
+        determining_policies.sort();
+        let mut errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
+        errors.sort();
+        let decision = if errors.is_empty() { response.decision() } else { Decision::Deny };
+        if response.decision() != decision {
+            determining_policies.clear();
+        }
+        Verdict { decision, determining_policies, errors }
+    }
+}
+
+
+/// Denied: no policy is about it.
+impl Default for Verdict {
+    fn default() -> Self {
+        Self { decision: Decision::Deny, determining_policies: Vec::new(), errors: Vec::new() }
+    }
+}
+
+impl Verdict {
+    /// Denied, because of an error.
+    pub(super) fn failed(message: String) -> Self {
+        Self { decision: Decision::Deny, determining_policies: Vec::new(), errors: vec![message] }
+    }
+
+    /// What two sets of policies say together.
+    fn and(self, other: Self) -> Self {
+        let is_forbidden = |one: &Self| one.decision == Decision::Deny && !one.determining_policies.is_empty();
+        let forbidden = is_forbidden(&self) || is_forbidden(&other);
+        let mut together = Self::default();
+        for part in [self, other] {
+            if !forbidden && part.decision == Decision::Allow {
+                together.decision = Decision::Allow;
+            }
+            if !forbidden || is_forbidden(&part) {
+                together.determining_policies.extend(part.determining_policies);
+            }
+            together.errors.extend(part.errors);
+        }
+        if !together.errors.is_empty() && together.decision == Decision::Allow {
+            together.decision = Decision::Deny;
+            together.determining_policies.clear();
+        }
+        together.determining_policies.sort_unstable();
+        together
+    }
+}
+
+impl Compiled {
+    /// What the programs decide, none of them having failed.
+    fn verdict(&self, answer: &Answer) -> Verdict {
+        let allowed = answer.forbids.is_empty() && !answer.permits.is_empty();
+        let deciding = if answer.forbids.is_empty() { &answer.permits } else { &answer.forbids };
+        let mut determining_policies: Vec<String> =
+            deciding.iter().filter_map(|place| self.id(place)).map(|id| id.to_string()).collect();
+        determining_policies.sort_unstable();
+        let decision = if allowed { Decision::Allow } else { Decision::Deny };
+        Verdict { decision, determining_policies, errors: Vec::new() }
+    }
+}

@@ -1,0 +1,569 @@
+//! What compiled policies look at: the same facts as a slice for Cedar holds, read where they are.
+
+use std::collections::BTreeSet;
+
+use super::authorize::resource_type;
+use super::compiled::{Constant, Failed, Facts, Fields, Members, Named, Names, Step, Value};
+use super::load::LEVEL;
+use super::slice::{Type, Unknown};
+use crate::decide::{Fact, Question, Resource};
+use crate::directory::{Asking, Coverage, DeviceRecord, Directory, InstallerRecord, SiteRecord};
+use crate::domain::{
+    Contact, DeviceId, InstallerPermission, OperatorId, Permission, Principal, SiteKind, Timestamp, Uid,
+};
+
+/// What is known about one question.
+pub(super) struct DirectoryFacts<'a> {
+    directory: &'a Directory,
+    principal: Node<'a>,
+    resource: Node<'a>,
+    context: Context<'a>,
+    /// The records of principal and resource, and of the resource's site.
+    installer: Option<(&'a str, &'a InstallerRecord)>,
+    device: Option<(&'a str, &'a DeviceRecord)>,
+    site: Option<(&'a str, &'a SiteRecord)>,
+    /// What was asked for on a site that is gone: the site is seen as it was without an owner.
+    site_that_was: Option<&'a Asking>,
+    /// What was asked for on a device that is gone.
+    device_that_was: Option<(&'a str, &'a Asking)>,
+    /// The account that is to be registered.
+    end_user_to_be: Option<(&'a str, &'a [Contact])>,
+}
+
+/// What is known of the try itself.
+#[derive(Debug, Clone, Copy)]
+enum Context<'a> {
+    /// The engine's own words alone.
+    Check { now: Timestamp, grant: Option<Grant<'a>> },
+    /// Those, and the caller's.
+    Given(&'a [(Box<str>, Constant)]),
+    Command { now: Timestamp, facts: &'a [(&'static str, Fact)] },
+}
+
+/// What grants give.
+#[derive(Debug, Clone, Copy)]
+struct Grant<'a> {
+    permission: &'a str,
+    until: Option<Timestamp>,
+}
+
+/// An entity.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Node<'a> {
+    kind: Kind<'a>,
+    id: &'a str,
+    /// How many attributes lead to it from principal, resource or context: policies may follow [`LEVEL`] of them, and
+    /// no more is in a slice. An entity that is only named in a policy is as far away as that.
+    level: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind<'a> {
+    Known(Type),
+    /// Of a type that the directory does not have.
+    Other(&'a str),
+}
+
+impl PartialEq for Node<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, self.id) == (other.kind, other.id)
+    }
+}
+
+impl<'a> Node<'a> {
+    fn at_hand(kind: Type, id: &'a str) -> Self {
+        Self { kind: Kind::Known(kind), id, level: 0 }
+    }
+
+    fn type_name(&self) -> &'a str {
+        match self.kind {
+            Kind::Known(kind) => kind.name(),
+            Kind::Other(name) => name,
+        }
+    }
+}
+
+/// A set of a record or of a command.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Set<'a> {
+    Contacts(&'a [Contact]),
+    Permissions(&'a BTreeSet<InstallerPermission>),
+    Texts(&'a [String]),
+    Devices(&'a [DeviceId]),
+}
+
+/// A record that is not written out anywhere.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Record {
+    Context,
+    Grant,
+}
+
+impl<'a> DirectoryFacts<'a> {
+    fn new(directory: &'a Directory, principal: Node<'a>, resource: Node<'a>, context: Context<'a>) -> Self {
+        let installer = match principal.kind {
+            Kind::Known(Type::Installer) => directory.installer(principal.id),
+            Kind::Known(_) | Kind::Other(_) => None,
+        };
+        let device = match resource.kind {
+            Kind::Known(Type::Device) => directory.device(resource.id),
+            Kind::Known(_) | Kind::Other(_) => None,
+        };
+        let site = match (resource.kind, device) {
+            (Kind::Known(Type::Site), _) => Some(resource.id),
+            (_, Some(device)) => Some(device.site.as_str()),
+            _ => None,
+        };
+        Self {
+            directory,
+            principal,
+            resource,
+            context,
+            installer: installer.map(|record| (principal.id, record)),
+            device: device.map(|record| (resource.id, record)),
+            site: site.and_then(|id| Some((id, directory.site(id)?))),
+            site_that_was: None,
+            device_that_was: None,
+            end_user_to_be: None,
+        }
+    }
+
+    /// The facts for a check, and what grants give the principal on the resource; `None`: grants do not come into it.
+    pub(super) fn check(
+        directory: &'a Directory,
+        (principal, action, resource): (&'a Uid, &'a str, &'a Uid),
+        now: Timestamp,
+    ) -> Result<(Self, Option<Coverage>), Unknown> {
+        let kind = Type::named(principal.type_name()).ok_or(Unknown::Principal)?;
+        let who = principal.id();
+        let is_known = match kind {
+            Type::Operator => who.parse::<OperatorId>().is_ok(),
+            Type::Installer => directory.installer(who).is_some(),
+            Type::EndUser => directory.end_user(who).is_some(),
+            Type::Company
+            | Type::Site
+            | Type::Device
+            | Type::Invite
+            | Type::PermissionApplication
+            | Type::ResetTicket
+            | Type::Grant => false,
+        };
+        if !is_known {
+            return Err(Unknown::Principal);
+        }
+        let principal = Node::at_hand(kind, who);
+        let kind = Type::named(resource.type_name()).ok_or(Unknown::Resource)?;
+        let what = resource.id();
+        let is_known = match kind {
+            Type::Company => directory.has_company(what),
+            Type::EndUser => directory.end_user(what).is_some(),
+            Type::Installer => directory.installer(what).is_some(),
+            Type::Site => directory.site(what).is_some(),
+            Type::Device => directory.device(what).is_some(),
+            Type::Invite => directory.invite(what).is_some(),
+            Type::PermissionApplication => directory.application(what).is_some(),
+            Type::ResetTicket => directory.ticket(what).is_some(),
+            Type::Grant => directory.grant(what).is_some(),
+            Type::Operator => false,
+        };
+        if !is_known {
+            return Err(Unknown::Resource);
+        }
+        let resource = Node::at_hand(kind, what);
+        let mut facts = Self::new(directory, principal, resource, Context::Check { now, grant: None });
+        let coverage = facts.installer.and_then(|(_, installer)| {
+            let permission = Permission::named(action)?;
+            let of_device = facts.device.filter(|_| !permission.is_site_wide());
+            Some(match of_device {
+                Some((_, device)) => device.covers.coverage(&installer.company, permission, now),
+                None => directory.coverage(&installer.company, permission, what, now),
+            })
+        });
+        if let Some(Coverage::Live { until }) = coverage {
+            facts.context = Context::Check { now, grant: Some(Grant { permission: action, until }) };
+        }
+        facts.look_back(None);
+        Ok((facts, coverage))
+    }
+
+    /// The same, with a context that is written out.
+    pub(super) fn given(self, context: &'a [(Box<str>, Constant)]) -> Self {
+        Self { context: Context::Given(context), ..self }
+    }
+
+    /// The facts for a command; `None`: nobody of the principal's name is registered.
+    ///
+    /// # Errors
+    /// When the question is none that compiled policies know of.
+    pub(super) fn command(
+        directory: &'a Directory,
+        question: &'a Question<'_>,
+        now: Timestamp,
+    ) -> Step<Option<Self>> {
+        let (kind, who, registered) = match question.principal {
+            Principal::Operator(id) => (Type::Operator, id.as_str(), true),
+            Principal::EndUser(id) => {
+                (Type::EndUser, id.as_str(), directory.end_user(id.as_str()).is_some())
+            }
+            Principal::Installer(id) => {
+                (Type::Installer, id.as_str(), directory.installer(id.as_str()).is_some())
+            }
+        };
+        if !registered {
+            return Ok(None);
+        }
+        let context = &question.context;
+        let twice = (1..)
+            .zip(context)
+            .any(|(next, (name, _))| context.iter().skip(next).any(|(other, _)| other == name));
+        let (what, is_there) = match &question.resource {
+            Resource::Company(id) => (id.as_str(), true),
+            Resource::EndUser(id, _) => (id.as_str(), true),
+            Resource::Site(id) => (id.as_str(), true),
+            Resource::Device(id) => (id.as_str(), true),
+            Resource::Installer(id) => (id.as_str(), directory.installer(id.as_str()).is_some()),
+            Resource::Invite(id) => (id.as_str(), directory.invite(id.as_str()).is_some()),
+            Resource::Application(id) => (id.as_str(), directory.application(id.as_str()).is_some()),
+            Resource::Ticket(id) => (id.as_str(), directory.ticket(id.as_str()).is_some()),
+            Resource::Grant(id) => (id.as_str(), directory.grant(id.as_str()).is_some()),
+        };
+        if twice || !is_there {
+            return Err(Failed);
+        }
+        let principal = Node::at_hand(kind, who);
+        let resource = Node::at_hand(resource_type(&question.resource), what);
+        let mut facts = Self::new(directory, principal, resource, Context::Command { now, facts: context });
+        facts.look_back(Some(&question.resource));
+        Ok(Some(facts))
+    }
+
+    /// Finds what is seen as it was, and what is seen as it is to be.
+    fn look_back(&mut self, resource: Option<&'a Resource>) {
+        let (directory, id) = (self.directory, self.resource.id);
+        let (asking, ticket) = match self.resource.kind {
+            Kind::Known(Type::Invite) => (directory.invite(id).map(|invite| &invite.asking), None),
+            Kind::Known(Type::PermissionApplication) => {
+                (directory.application(id).map(|application| &application.asking), None)
+            }
+            Kind::Known(Type::ResetTicket) => {
+                let ticket = directory.ticket(id);
+                (ticket.map(|ticket| &ticket.asking), ticket)
+            }
+            Kind::Known(_) | Kind::Other(_) => (None, None),
+        };
+        self.site_that_was = asking.filter(|asking| !directory.site_is_there(asking));
+        self.device_that_was = ticket
+            .filter(|ticket| !directory.device_is_there(ticket))
+            .map(|ticket| (ticket.device.as_str(), &ticket.asking));
+        if let Some(Resource::EndUser(id, contacts)) = resource {
+            self.end_user_to_be = Some((id.as_str(), contacts));
+        }
+    }
+
+    fn installer(&self, id: &str) -> Option<&'a InstallerRecord> {
+        match self.installer {
+            Some((own, record)) if own == id => Some(record),
+            _ => self.directory.installer(id),
+        }
+    }
+
+    fn device(&self, id: &str) -> Option<&'a DeviceRecord> {
+        match self.device {
+            Some((own, record)) if own == id => Some(record),
+            _ => self.directory.device(id),
+        }
+    }
+
+    fn site(&self, id: &str) -> Option<&'a SiteRecord> {
+        match self.site {
+            Some((own, record)) if own == id => Some(record),
+            _ => self.directory.site(id),
+        }
+    }
+
+    /// The contacts of an end user, if it is registered or to be.
+    fn contacts(&self, id: &str) -> Option<&'a [Contact]> {
+        let registered = || self.directory.end_user(id).map(|record| record.contacts.as_slice());
+        match self.end_user_to_be {
+            Some((own, contacts))
+                if own == id && self.principal != Node::at_hand(Type::EndUser, id) =>
+            {
+                Some(contacts)
+            }
+            _ => registered(),
+        }
+    }
+}
+
+/// What can be read off one entity.
+struct Reader<'f, 'a> {
+    facts: &'f DirectoryFacts<'a>,
+    /// The level of the entities that its attributes lead to.
+    level: u32,
+}
+
+type Found<'f, 'a> = Option<Value<'f, &'f DirectoryFacts<'a>>>;
+
+impl<'f, 'a> Reader<'f, 'a> {
+    fn to(&self, kind: Type, id: &'f str) -> Found<'f, 'a> {
+        Some(Value::Entity(Node { kind: Kind::Known(kind), id, level: self.level }))
+    }
+
+    fn attribute(&self, kind: Type, id: &'f str, name: &str) -> Found<'f, 'a> {
+        match kind {
+            Type::EndUser => {
+                let contacts = self.facts.contacts(id)?;
+                (name == "contacts").then(|| contacts_of(contacts))
+            }
+            Type::Installer => {
+                let record = self.facts.installer(id)?;
+                match name {
+                    "company" => self.to(Type::Company, record.company.as_str()),
+                    "role" => Some(Value::Text(record.role.name())),
+                    "permissions" => Some(Value::Set(Members::Fact(Set::Permissions(&record.permissions)))),
+                    "contacts" => Some(contacts_of(&record.contacts)),
+                    _ => None,
+                }
+            }
+            Type::Site => self.of_site(id, name),
+            Type::Device => self.of_device(id, name),
+            Type::Invite => {
+                let record = self.facts.directory.invite(id)?;
+                match name {
+                    "contact" => Some(Value::Text(record.contact.as_str())),
+                    _ => self.of_asking(&record.asking, name),
+                }
+            }
+            Type::PermissionApplication => {
+                self.of_asking(&self.facts.directory.application(id)?.asking, name)
+            }
+            Type::ResetTicket => {
+                let record = self.facts.directory.ticket(id)?;
+                match name {
+                    "device" => self.to(Type::Device, record.device.as_str()),
+                    "mode" => Some(Value::Text(record.mode.name())),
+                    _ => self.of_asking(&record.asking, name),
+                }
+            }
+            Type::Grant => {
+                let record = self.facts.directory.grant(id)?;
+                match name {
+                    "site" => self.to(Type::Site, record.site.as_str()),
+                    "company" => self.to(Type::Company, record.company.as_str()),
+                    "permission" => Some(Value::Text(record.permission.name())),
+                    _ => None,
+                }
+            }
+            Type::Company | Type::Operator => None,
+        }
+    }
+
+    fn of_site(&self, id: &'f str, name: &str) -> Found<'f, 'a> {
+        if let Some(asking) = self.facts.site_that_was.filter(|asking| asking.site.as_str() == id) {
+            return match name {
+                "company" => self.to(Type::Company, asking.company.as_str()),
+                "kind" => Some(Value::Text(SiteKind::Normal.name())),
+                "disableServiceAccepted" => Some(Value::Bool(false)),
+                _ => None,
+            };
+        }
+        let record = self.facts.site(id)?;
+        match name {
+            "company" => self.to(Type::Company, record.company.as_str()),
+            "kind" => Some(Value::Text(record.kind.name())),
+            "disableServiceAccepted" => Some(Value::Bool(record.disable_service)),
+            "owner" => self.to(Type::EndUser, record.owner.as_ref()?.as_str()),
+            _ => None,
+        }
+    }
+
+    fn of_device(&self, id: &'f str, name: &str) -> Found<'f, 'a> {
+        let (site, supports_password_reset) = match self.facts.device_that_was {
+            Some((device, asking)) if device == id => (&asking.site, false),
+            _ => {
+                let record = self.facts.device(id)?;
+                (&record.site, record.supports_password_reset)
+            }
+        };
+        match name {
+            "site" => self.to(Type::Site, site.as_str()),
+            "supportsPasswordReset" => Some(Value::Bool(supports_password_reset)),
+            _ => None,
+        }
+    }
+
+    fn of_asking(&self, asking: &'f Asking, name: &str) -> Found<'f, 'a> {
+        match name {
+            "site" => self.to(Type::Site, asking.site.as_str()),
+            "company" => self.to(Type::Company, asking.company.as_str()),
+            "askerContacts" => Some(contacts_of(&asking.asker_contacts)),
+            "asker" if self.facts.directory.asker_is_there(asking) => {
+                self.to(Type::Installer, asking.asker.as_str())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn contacts_of<'f, 'a>(contacts: &'f [Contact]) -> Value<'f, &'f DirectoryFacts<'a>> {
+    Value::Set(Members::Fact(Set::Contacts(contacts)))
+}
+
+impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
+    type Entity = Node<'f>;
+    type Set = Set<'f>;
+    type Record = Record;
+
+    fn principal(self) -> Node<'f> {
+        self.principal
+    }
+
+    fn resource(self) -> Node<'f> {
+        self.resource
+    }
+
+    fn context(self) -> Fields<'f, Record> {
+        match self.context {
+            Context::Given(fields) => Fields::Constant(fields),
+            Context::Check { .. } | Context::Command { .. } => Fields::Fact(Record::Context),
+        }
+    }
+
+    fn named(self, name: &'f Named) -> Node<'f> {
+        let kind = Type::named(&name.type_name).map_or(Kind::Other(&name.type_name), Kind::Known);
+        Node { kind, id: &name.id, level: LEVEL }
+    }
+
+    fn is_named(self, entity: Node<'f>, name: &Named) -> bool {
+        *entity.id == *name.id && *entity.type_name() == *name.type_name
+    }
+
+    fn is_of_type(self, entity: Node<'f>, type_name: &str) -> bool {
+        entity.type_name() == type_name
+    }
+
+    fn attribute(self, entity: Node<'f>, name: &str) -> Step<Option<Value<'f, Self>>> {
+        match entity.kind {
+            Kind::Known(kind) if entity.level < LEVEL => {
+                Ok(Reader { facts: self, level: entity.level + 1 }.attribute(kind, entity.id, name))
+            }
+            Kind::Known(_) | Kind::Other(_) => Err(Failed),
+        }
+    }
+
+    /// The directory has no tags.
+    fn tag(self, _: Node<'f>, _: &str) -> Step<Option<Value<'f, Self>>> {
+        Ok(None)
+    }
+
+    fn is_in(self, entity: Node<'f>, ancestor: Node<'f>) -> Step<bool> {
+        let (Kind::Known(kind), true) = (entity.kind, entity.level < LEVEL) else { return Err(Failed) };
+        let leads_there = |name| {
+            let value = Reader { facts: self, level: LEVEL }.attribute(kind, entity.id, name);
+            matches!(value, Some(Value::Entity(parent)) if parent == ancestor)
+        };
+        Ok(match (kind, ancestor.kind) {
+            (Type::Installer, Kind::Known(Type::Company)) => leads_there("company"),
+            (Type::Installer, Kind::Known(Type::Site)) => {
+                let registered = self.installer(entity.id).map(|record| record.registered);
+                let assigned = self.site(ancestor.id).and_then(|site| site.assigned.get(entity.id));
+                assigned.is_some() && assigned.copied() == registered
+            }
+            (Type::Device, Kind::Known(Type::Site)) => leads_there("site"),
+            _ => false,
+        })
+    }
+
+    fn find(self, entity: Node<'f>, names: &Names, found: &mut dyn FnMut(u32)) {
+        names.place(entity.type_name(), entity.id).into_iter().for_each(&mut *found);
+        let parent = match entity.kind {
+            Kind::Known(Type::Installer) => Some("company"),
+            Kind::Known(Type::Device) => Some("site"),
+            Kind::Known(_) | Kind::Other(_) => None,
+        };
+        if let Some(Ok(Some(Value::Entity(parent)))) = parent.map(|name| self.attribute(entity, name)) {
+            names.place(parent.type_name(), parent.id).into_iter().for_each(&mut *found);
+        }
+        if entity.kind == Kind::Known(Type::Installer) {
+            for (id, place) in names.of_type(Type::Site.name()) {
+                let registered = self.installer(entity.id).map(|record| record.registered);
+                let assigned = self.site(id).and_then(|site| site.assigned.get(entity.id));
+                if assigned.is_some() && assigned.copied() == registered {
+                    found(place);
+                }
+            }
+        }
+    }
+
+    fn len(self, set: Set<'f>) -> usize {
+        match set {
+            Set::Contacts(contacts) => contacts.len(),
+            Set::Permissions(permissions) => permissions.len(),
+            Set::Texts(texts) => texts.len(),
+            Set::Devices(devices) => devices.len(),
+        }
+    }
+
+    fn member(self, set: Set<'f>, at: usize) -> Option<Value<'f, Self>> {
+        match set {
+            Set::Contacts(contacts) => contacts.get(at).map(|contact| Value::Text(contact.as_str())),
+            Set::Permissions(all) => all.iter().nth(at).map(|permission| Value::Text(permission.name())),
+            Set::Texts(texts) => texts.get(at).map(|text| Value::Text(text)),
+            Set::Devices(devices) => {
+                devices.get(at).map(|device| Value::Entity(Node::at_hand(Type::Device, device.as_str())))
+            }
+        }
+    }
+
+    fn field(self, record: Record, name: &str) -> Option<Value<'f, Self>> {
+        let moment = |moment: Timestamp| Some(Value::Datetime(moment.millis()));
+        match (record, &self.context) {
+            (_, Context::Given(_)) => None,
+            (Record::Context, Context::Check { now, grant }) => match name {
+                "now" => moment(*now),
+                "grant" => grant.map(|_| Value::Record(Fields::Fact(Record::Grant))),
+                _ => None,
+            },
+            (Record::Grant, Context::Check { grant, .. }) => match name {
+                "permission" => Some(Value::Text((*grant)?.permission)),
+                "until" => (*grant)?.until.and_then(moment),
+                _ => None,
+            },
+            (Record::Context, Context::Command { now, facts }) => match facts.iter().find(|(own, _)| *own == name) {
+                Some((_, fact)) => Some(value_of(fact)),
+                None => (name == "now").then(|| moment(*now)).flatten(),
+            },
+            (Record::Grant, Context::Command { .. }) => None,
+        }
+    }
+
+    fn width(self, record: Record) -> usize {
+        match (record, &self.context) {
+            (_, Context::Given(_)) | (Record::Grant, Context::Command { .. }) => 0,
+            (Record::Context, Context::Check { grant, .. }) => 1 + usize::from(grant.is_some()),
+            (Record::Grant, Context::Check { grant, .. }) => {
+                1 + usize::from(grant.is_some_and(|grant| grant.until.is_some()))
+            }
+            (Record::Context, Context::Command { facts, .. }) => 1 + facts.len(),
+        }
+    }
+
+    fn same(self, one: Record, other: Record) -> bool {
+        one == other
+    }
+}
+
+fn value_of<'f, 'a>(fact: &'f Fact) -> Value<'f, &'f DirectoryFacts<'a>> {
+    match fact {
+        Fact::Text(text) => Value::Text(text),
+        Fact::Flag(flag) => Value::Bool(*flag),
+        Fact::Texts(texts) => Value::Set(Members::Fact(Set::Texts(texts))),
+        Fact::Company(id) => Value::Entity(Node::at_hand(Type::Company, id.as_str())),
+        Fact::EndUser(id) => Value::Entity(Node::at_hand(Type::EndUser, id.as_str())),
+        Fact::Installer(id) => Value::Entity(Node::at_hand(Type::Installer, id.as_str())),
+        Fact::Devices(devices) => Value::Set(Members::Fact(Set::Devices(devices))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
