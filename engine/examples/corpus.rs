@@ -99,7 +99,11 @@ impl Tally {
         for request in test.get("requests").and_then(Value::as_array).into_iter().flatten() {
             self.requests += 1;
             let expected = Compared {
-                decision: if text(request, "decision")? == "allow" { Decision::Allow } else { Decision::Deny },
+                decision: if text(request, "decision")? == "allow" {
+                    Decision::Allow
+                } else {
+                    Decision::Deny
+                },
                 determining_policies: texts(request, "reason")?,
                 failed: texts(request, "errors")?,
             };

@@ -80,7 +80,9 @@ impl Contact {
             Ok(email) => {
                 email.len() <= 254
                     && !email.chars().any(|c| c.is_control() || c.is_whitespace())
-                    && email.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty())
+                    && email
+                        .split_once('@')
+                        .is_some_and(|(local, host)| !local.is_empty() && !host.is_empty())
             }
             Err(phone) => phone.len() <= 254 && phone.chars().any(|c| c.is_ascii_digit()),
         }

@@ -135,9 +135,8 @@ impl Policies {
             None
         };
         let answer = facts.answer(&environment.compiled, given.as_deref(), check.now);
-        let verdict = self.verdict(environment, &answer, |policies| {
-            self.run_cedar(environment, policies, check)
-        })?;
+        let verdict =
+            self.verdict(environment, &answer, |policies| self.run_cedar(environment, policies, check))?;
         debug_assert_eq!(
             Ok(&verdict),
             self.run_cedar(environment, &environment.policies, check).as_ref(),
@@ -224,12 +223,7 @@ impl Policies {
         self.respond(policies, &request, &entities)
     }
 
-    pub(super) fn respond(
-        &self,
-        policies: &PolicySet,
-        request: &Request,
-        entities: &Entities,
-    ) -> Verdict {
+    pub(super) fn respond(&self, policies: &PolicySet, request: &Request, entities: &Entities) -> Verdict {
         let response = self.inner.authorizer.is_authorized(request, policies, entities);
         let mut determining_policies: Vec<String> =
             response.diagnostics().reason().map(|id| name(id).to_owned()).collect();
@@ -243,7 +237,6 @@ impl Policies {
         Verdict { decision, determining_policies, errors }
     }
 }
-
 
 /// Denied: no policy is about it.
 impl Default for Verdict {
@@ -260,7 +253,8 @@ impl Verdict {
 
     /// What two sets of policies say together.
     fn and(self, other: Self) -> Self {
-        let is_forbidden = |one: &Self| one.decision == Decision::Deny && !one.determining_policies.is_empty();
+        let is_forbidden =
+            |one: &Self| one.decision == Decision::Deny && !one.determining_policies.is_empty();
         let forbidden = is_forbidden(&self) || is_forbidden(&other);
         let mut together = Self::default();
         for part in [self, other] {

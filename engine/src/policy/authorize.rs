@@ -42,7 +42,9 @@ impl Policies {
         let facts = match DirectoryFacts::command(directory, question, now) {
             Ok(Some(facts)) => facts,
             Ok(None) => return Ok(None),
-            Err(Failed) => return self.ask_cedar(environment, &environment.policies, directory, question, now),
+            Err(Failed) => {
+                return self.ask_cedar(environment, &environment.policies, directory, question, now);
+            }
         };
         let answer = environment.compiled.answer(&facts);
         let verdict = self.verdict(environment, &answer, |policies| {

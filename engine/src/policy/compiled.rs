@@ -1,8 +1,8 @@
 //! Policies compiled: the answers of Cedar's evaluator, from small flat programs.
 //!
 //! When policies are loaded, each becomes one program for each kind of question (principal's type, action, resource's
-//! type) that its scope can match: the tree of its conditions without what the kind decides already
-//! ([`term`]), written out as steps on a stack of values ([`instruction`], [`emit`]). Which programs run for a question
+//! type) that its scope can match: the tree of its conditions ([`term`]) without what the kind decides already
+//! ([`read`]), written out as steps on a stack of values ([`instruction`], [`emit`]). Which programs run for a question
 //! is told by an index over the scopes ([`index`]). Programs run ([`machine`]) on facts where they lie ([`value`]), of a
 //! directory or of a table of Cedar's entities ([`table`]).
 //!
@@ -13,6 +13,7 @@ mod emit;
 mod index;
 mod instruction;
 mod machine;
+mod read;
 mod table;
 mod term;
 mod value;
@@ -27,11 +28,12 @@ use index::{Asked, Index};
 pub(crate) use index::{Few, Names};
 use instruction::Code;
 use machine::Machine;
+pub(crate) use read::Kind;
+pub use read::NotCompiled;
+use read::{NESTED, Reader};
 pub(crate) use table::{EntityTable, TableFacts, fields};
-pub(crate) use term::Kind;
-pub use term::NotCompiled;
-use term::{NESTED, Reader, Term};
-pub(crate) use value::{Failed, Facts, Fields, Members, Step, Value};
+use term::Term;
+pub(crate) use value::{Facts, Failed, Fields, Members, Step, Value};
 
 /// The policies that can match one kind of question.
 #[derive(Debug, Default)]
@@ -199,8 +201,7 @@ pub fn answer(
     let request: &ast::Request = request.as_ref();
     let context = request.context().and_then(fields).ok_or_else(unknown)?;
     let table = EntityTable::new(entities).ok_or_else(unknown)?;
-    let facts =
-        TableFacts { table: &table, principal: &principal, resource: &resource, context: &context };
+    let facts = TableFacts { table: &table, principal: &principal, resource: &resource, context: &context };
     let answer = compiled.answer(facts);
     let allowed = answer.forbids.is_empty() && !answer.permits.is_empty();
     let ids = |places: &Few| {

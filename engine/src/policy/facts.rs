@@ -1,15 +1,19 @@
 //! What compiled policies look at: the same facts as a slice for Cedar holds, read where they are.
 
+mod records;
+
 use std::collections::BTreeSet;
 
+use records::Reader;
+
 use super::authorize::resource_type;
-use super::compiled::{Constant, Failed, Facts, Fields, Members, Named, Names, Step, Value};
+use super::compiled::{Constant, Facts, Failed, Fields, Members, Named, Names, Step, Value};
 use super::load::LEVEL;
 use super::slice::{Type, Unknown};
 use crate::decide::{Fact, Question, Resource};
 use crate::directory::{Asking, Coverage, DeviceRecord, Directory, InstallerRecord, SiteRecord};
 use crate::domain::{
-    Contact, DeviceId, InstallerPermission, OperatorId, Permission, Principal, SiteKind, Timestamp, Uid,
+    Contact, DeviceId, InstallerPermission, OperatorId, Permission, Principal, Timestamp, Uid,
 };
 
 /// What is known about one question.
@@ -34,10 +38,16 @@ pub(super) struct DirectoryFacts<'a> {
 #[derive(Debug, Clone, Copy)]
 enum Context<'a> {
     /// The engine's own words alone.
-    Check { now: Timestamp, grant: Option<Grant<'a>> },
+    Check {
+        now: Timestamp,
+        grant: Option<Grant<'a>>,
+    },
     /// Those, and the caller's.
     Given(&'a [(Box<str>, Constant)]),
-    Command { now: Timestamp, facts: &'a [(&'static str, Fact)] },
+    Command {
+        now: Timestamp,
+        facts: &'a [(&'static str, Fact)],
+    },
 }
 
 /// What grants give.
@@ -202,9 +212,7 @@ impl<'a> DirectoryFacts<'a> {
     ) -> Step<Option<Self>> {
         let (kind, who, registered) = match question.principal {
             Principal::Operator(id) => (Type::Operator, id.as_str(), true),
-            Principal::EndUser(id) => {
-                (Type::EndUser, id.as_str(), directory.end_user(id.as_str()).is_some())
-            }
+            Principal::EndUser(id) => (Type::EndUser, id.as_str(), directory.end_user(id.as_str()).is_some()),
             Principal::Installer(id) => {
                 (Type::Installer, id.as_str(), directory.installer(id.as_str()).is_some())
             }
@@ -259,154 +267,6 @@ impl<'a> DirectoryFacts<'a> {
             self.end_user_to_be = Some((id.as_str(), contacts));
         }
     }
-
-    fn installer(&self, id: &str) -> Option<&'a InstallerRecord> {
-        match self.installer {
-            Some((own, record)) if own == id => Some(record),
-            _ => self.directory.installer(id),
-        }
-    }
-
-    fn device(&self, id: &str) -> Option<&'a DeviceRecord> {
-        match self.device {
-            Some((own, record)) if own == id => Some(record),
-            _ => self.directory.device(id),
-        }
-    }
-
-    fn site(&self, id: &str) -> Option<&'a SiteRecord> {
-        match self.site {
-            Some((own, record)) if own == id => Some(record),
-            _ => self.directory.site(id),
-        }
-    }
-
-    /// The contacts of an end user, if it is registered or to be.
-    fn contacts(&self, id: &str) -> Option<&'a [Contact]> {
-        let registered = || self.directory.end_user(id).map(|record| record.contacts.as_slice());
-        match self.end_user_to_be {
-            Some((own, contacts))
-                if own == id && self.principal != Node::at_hand(Type::EndUser, id) =>
-            {
-                Some(contacts)
-            }
-            _ => registered(),
-        }
-    }
-}
-
-/// What can be read off one entity.
-struct Reader<'f, 'a> {
-    facts: &'f DirectoryFacts<'a>,
-    /// The level of the entities that its attributes lead to.
-    level: u32,
-}
-
-type Found<'f, 'a> = Option<Value<'f, &'f DirectoryFacts<'a>>>;
-
-impl<'f, 'a> Reader<'f, 'a> {
-    fn to(&self, kind: Type, id: &'f str) -> Found<'f, 'a> {
-        Some(Value::Entity(Node { kind: Kind::Known(kind), id, level: self.level }))
-    }
-
-    fn attribute(&self, kind: Type, id: &'f str, name: &str) -> Found<'f, 'a> {
-        match kind {
-            Type::EndUser => {
-                let contacts = self.facts.contacts(id)?;
-                (name == "contacts").then(|| contacts_of(contacts))
-            }
-            Type::Installer => {
-                let record = self.facts.installer(id)?;
-                match name {
-                    "company" => self.to(Type::Company, record.company.as_str()),
-                    "role" => Some(Value::Text(record.role.name())),
-                    "permissions" => Some(Value::Set(Members::Fact(Set::Permissions(&record.permissions)))),
-                    "contacts" => Some(contacts_of(&record.contacts)),
-                    _ => None,
-                }
-            }
-            Type::Site => self.of_site(id, name),
-            Type::Device => self.of_device(id, name),
-            Type::Invite => {
-                let record = self.facts.directory.invite(id)?;
-                match name {
-                    "contact" => Some(Value::Text(record.contact.as_str())),
-                    _ => self.of_asking(&record.asking, name),
-                }
-            }
-            Type::PermissionApplication => {
-                self.of_asking(&self.facts.directory.application(id)?.asking, name)
-            }
-            Type::ResetTicket => {
-                let record = self.facts.directory.ticket(id)?;
-                match name {
-                    "device" => self.to(Type::Device, record.device.as_str()),
-                    "mode" => Some(Value::Text(record.mode.name())),
-                    _ => self.of_asking(&record.asking, name),
-                }
-            }
-            Type::Grant => {
-                let record = self.facts.directory.grant(id)?;
-                match name {
-                    "site" => self.to(Type::Site, record.site.as_str()),
-                    "company" => self.to(Type::Company, record.company.as_str()),
-                    "permission" => Some(Value::Text(record.permission.name())),
-                    _ => None,
-                }
-            }
-            Type::Company | Type::Operator => None,
-        }
-    }
-
-    fn of_site(&self, id: &'f str, name: &str) -> Found<'f, 'a> {
-        if let Some(asking) = self.facts.site_that_was.filter(|asking| asking.site.as_str() == id) {
-            return match name {
-                "company" => self.to(Type::Company, asking.company.as_str()),
-                "kind" => Some(Value::Text(SiteKind::Normal.name())),
-                "disableServiceAccepted" => Some(Value::Bool(false)),
-                _ => None,
-            };
-        }
-        let record = self.facts.site(id)?;
-        match name {
-            "company" => self.to(Type::Company, record.company.as_str()),
-            "kind" => Some(Value::Text(record.kind.name())),
-            "disableServiceAccepted" => Some(Value::Bool(record.disable_service)),
-            "owner" => self.to(Type::EndUser, record.owner.as_ref()?.as_str()),
-            _ => None,
-        }
-    }
-
-    fn of_device(&self, id: &'f str, name: &str) -> Found<'f, 'a> {
-        let (site, supports_password_reset) = match self.facts.device_that_was {
-            Some((device, asking)) if device == id => (&asking.site, false),
-            _ => {
-                let record = self.facts.device(id)?;
-                (&record.site, record.supports_password_reset)
-            }
-        };
-        match name {
-            "site" => self.to(Type::Site, site.as_str()),
-            "supportsPasswordReset" => Some(Value::Bool(supports_password_reset)),
-            _ => None,
-        }
-    }
-
-    fn of_asking(&self, asking: &'f Asking, name: &str) -> Found<'f, 'a> {
-        match name {
-            "site" => self.to(Type::Site, asking.site.as_str()),
-            "company" => self.to(Type::Company, asking.company.as_str()),
-            "askerContacts" => Some(contacts_of(&asking.asker_contacts)),
-            "asker" if self.facts.directory.asker_is_there(asking) => {
-                self.to(Type::Installer, asking.asker.as_str())
-            }
-            _ => None,
-        }
-    }
-}
-
-fn contacts_of<'f, 'a>(contacts: &'f [Contact]) -> Value<'f, &'f DirectoryFacts<'a>> {
-    Value::Set(Members::Fact(Set::Contacts(contacts)))
 }
 
 impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
@@ -529,10 +389,12 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
                 "until" => (*grant)?.until.and_then(moment),
                 _ => None,
             },
-            (Record::Context, Context::Command { now, facts }) => match facts.iter().find(|(own, _)| *own == name) {
-                Some((_, fact)) => Some(value_of(fact)),
-                None => (name == "now").then(|| moment(*now)).flatten(),
-            },
+            (Record::Context, Context::Command { now, facts }) => {
+                match facts.iter().find(|(own, _)| *own == name) {
+                    Some((_, fact)) => Some(value_of(fact)),
+                    None => (name == "now").then(|| moment(*now)).flatten(),
+                }
+            }
             (Record::Grant, Context::Command { .. }) => None,
         }
     }

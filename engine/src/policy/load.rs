@@ -311,11 +311,7 @@ impl Known {
             let file = homes.get(name(policy.id())).map_or("policies", |file| &file.name);
             one(file, format!("`{}` cannot be written as JSON: {error}", policy.id()))
         })?;
-        Ok(Self {
-            hints: Hints::of(&json),
-            timed: looks_at_the_time(&json),
-            policy,
-        })
+        Ok(Self { hints: Hints::of(&json), timed: looks_at_the_time(&json), policy })
     }
 }
 

@@ -70,7 +70,8 @@ impl Constant {
             ValueKind::Lit(Literal::EntityUID(uid)) => Self::Entity(Named::of(uid)),
             ValueKind::Set(set) => Self::set(set.iter().map(Self::of).collect::<Option<_>>()?),
             ValueKind::Record(fields) => {
-                let field = |(name, value): (&_, _)| Some((AsRef::<str>::as_ref(name).into(), Self::of(value)?));
+                let field =
+                    |(name, value): (&_, _)| Some((AsRef::<str>::as_ref(name).into(), Self::of(value)?));
                 Self::Record(fields.iter().map(field).collect::<Option<_>>()?)
             }
             ValueKind::ExtensionValue(value) => Self::extension(value)?,
@@ -96,11 +97,6 @@ impl Constant {
     pub(crate) fn record(mut fields: Vec<(Box<str>, Self)>) -> Self {
         fields.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         Self::Record(fields.into())
-    }
-
-    /// The members of a set.
-    pub(crate) fn members(&self) -> Option<&[Self]> {
-        if let Self::Set(members) = self { Some(members) } else { None }
     }
 
     fn extension(value: &RepresentableExtensionValue) -> Option<Self> {
@@ -173,7 +169,6 @@ fn ten_thousandths(text: &str) -> Option<i64> {
     let part = format!("{part:0<4}");
     format!("{whole}{part}").parse().ok()
 }
-
 
 impl Ip {
     /// An address or range that Cedar has read.

@@ -331,9 +331,7 @@ impl<'a, F: Facts<'a>> Machine<'a, F> {
             Binary::GreaterThan => Value::Bool(decimal(first)? > decimal(second)?),
             Binary::GreaterThanOrEqual => Value::Bool(decimal(first)? >= decimal(second)?),
             Binary::IsInRange => Value::Bool(ip(first)?.is_in_range(ip(second)?)),
-            Binary::Offset => {
-                Value::Datetime(datetime(first)?.checked_add(duration(second)?).ok_or(Failed)?)
-            }
+            Binary::Offset => Value::Datetime(datetime(first)?.checked_add(duration(second)?).ok_or(Failed)?),
             Binary::DurationSince => {
                 Value::Duration(datetime(first)?.checked_sub(datetime(second)?).ok_or(Failed)?)
             }

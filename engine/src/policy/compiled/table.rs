@@ -68,7 +68,8 @@ fn find<'a>(row: &'a [(Box<str>, Constant)], name: &str) -> Option<&'a Constant>
 pub(crate) fn fields(context: &Context) -> Option<Row> {
     match context {
         Context::Value(fields) => {
-            let field = |(name, value): (&_, _)| Some((AsRef::<str>::as_ref(name).into(), Constant::of(value)?));
+            let field =
+                |(name, value): (&_, _)| Some((AsRef::<str>::as_ref(name).into(), Constant::of(value)?));
             fields.iter().map(field).collect()
         }
         Context::RestrictedResidual(_) => None,

@@ -1,41 +1,7 @@
-//! Conditions as trees, without what the kind of question has decided already.
+//! Conditions as trees, simplified while they are put together: what constants alone decide is decided.
 
-use cedar_policy_core::ast::{
-    BinaryOp, EntityUID, Expr, ExprKind, Literal, Name, PatternElem, SlotEnv, UnaryOp, Value as CedarValue, Var,
-};
-
-use super::constant::{self, Constant, Named};
+use super::constant::Constant;
 use super::instruction::{Binary, Pattern, Unary};
-
-/// What is known of every question of one kind.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Kind<'k> {
-    pub(crate) principal_type: &'k str,
-    pub(crate) action: &'k EntityUID,
-    /// The action itself, and what it is in.
-    pub(crate) action_groups: &'k [EntityUID],
-    pub(crate) resource_type: &'k str,
-}
-
-/// Why Cedar has to evaluate a policy.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotCompiled {
-    /// Its conditions are nested too deep.
-    #[error("its conditions are nested more than {NESTED} deep")]
-    Nested,
-    /// It calls a function in a way that validation does not allow.
-    #[error("it calls `{0}` on something that is not written out")]
-    Call(String),
-    /// It asks what an action is in by something that is not written out.
-    #[error("it asks whether the action is in something that is not written out")]
-    Action,
-    /// It holds something that is no part of a whole policy.
-    #[error("it holds `{0}`")]
-    Unknown(String),
-}
-
-/// How deep conditions may be nested; chains of `&&` and of `||` count once.
-pub(crate) const NESTED: u32 = 128;
 
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,240 +27,13 @@ pub(super) enum Term {
     Fail,
 }
 
-const TRUE: Term = Term::Constant(Constant::Bool(true));
-const FALSE: Term = Term::Constant(Constant::Bool(false));
-
-/// Reads expressions for one kind of question.
-pub(super) struct Reader<'k> {
-    pub(super) kind: Kind<'k>,
-    pub(super) slots: &'k SlotEnv,
-}
-
-impl Reader<'_> {
-    /// The expression, nested no deeper than `depth`.
-    pub(super) fn term(&self, expr: &Expr, depth: u32) -> Result<Term, NotCompiled> {
-        let depth = depth.checked_sub(1).ok_or(NotCompiled::Nested)?;
-        let term = |expr: &Expr| self.term(expr, depth);
-        Ok(match expr.expr_kind() {
-            ExprKind::Lit(literal) => Term::Constant(self::literal(literal)),
-            ExprKind::Var(Var::Principal) => Term::Principal,
-            ExprKind::Var(Var::Resource) => Term::Resource,
-            ExprKind::Var(Var::Context) => Term::Context,
-            ExprKind::Var(Var::Action) => Term::Constant(Constant::Entity(Named::of(self.kind.action))),
-            ExprKind::Slot(slot) => match self.slots.get(slot) {
-                Some(uid) => Term::Constant(Constant::Entity(Named::of(uid))),
-                None => return Err(NotCompiled::Unknown(slot.to_string())),
-            },
-            ExprKind::If { test_expr, then_expr, else_expr } => {
-                self.choice(term(test_expr)?, [then_expr, else_expr], depth)?
-            }
-            ExprKind::And { .. } => Term::all(self.chain(expr, Chain::And, depth)?),
-            ExprKind::Or { .. } => Term::any(self.chain(expr, Chain::Or, depth)?),
-            ExprKind::UnaryApp { op, arg } => Term::unary(
-                match op {
-                    UnaryOp::Not => Unary::Not,
-                    UnaryOp::Neg => Unary::Negate,
-                    UnaryOp::IsEmpty => Unary::IsEmpty,
-                },
-                term(arg)?,
-            ),
-            ExprKind::BinaryApp { op: BinaryOp::In, arg1, arg2 } if is_action(arg1) => {
-                self.action_in(&term(arg2)?)?
-            }
-            ExprKind::BinaryApp { op, arg1, arg2 } => Term::binary(binary(*op), term(arg1)?, term(arg2)?),
-            ExprKind::ExtensionFunctionApp { fn_name, args } => {
-                call(fn_name, args.iter().map(term).collect::<Result<_, _>>()?)?
-            }
-            ExprKind::GetAttr { expr, attr } => Term::attribute(term(expr)?, attr),
-            ExprKind::HasAttr { expr, attr } => Term::has(term(expr)?, [attr.as_str().into()].into()),
-            ExprKind::ExtHasAttr { expr, attrs } => {
-                Term::has(term(expr)?, attrs.iter().map(|attr| attr.as_str().into()).collect())
-            }
-            ExprKind::Like { expr, pattern } => {
-                let element = |element: &PatternElem| match element {
-                    PatternElem::Char(char) => Some(*char),
-                    PatternElem::Wildcard => None,
-                };
-                Term::like(term(expr)?, Pattern(pattern.iter().map(element).collect()))
-            }
-            ExprKind::Is { expr, entity_type } => self.is(term(expr)?, &entity_type.to_string()),
-            ExprKind::Set(members) => Term::set(members.iter().map(term).collect::<Result<_, _>>()?),
-            ExprKind::Record(fields) => {
-                let field = |(name, value): (&_, _)| Ok((AsRef::<str>::as_ref(name).into(), term(value)?));
-                Term::record(fields.iter().map(field).collect::<Result<_, _>>()?)
-            }
-            ExprKind::Unknown(unknown) => return Err(NotCompiled::Unknown(unknown.to_string())),
-        })
-    }
-
-    fn choice(&self, test: Term, branches: [&Expr; 2], depth: u32) -> Result<Term, NotCompiled> {
-        let [then, otherwise] = branches.map(|branch| self.term(branch, depth));
-        Ok(match test {
-            TRUE => then?,
-            FALSE => otherwise?,
-            Term::Constant(_) | Term::Fail => Term::Fail,
-            test => Term::If(Box::new([test, then?, otherwise?])),
-        })
-    }
-
-    /// The links of a chain, which is as deep as it is long.
-    fn chain(&self, mut expr: &Expr, chain: Chain, depth: u32) -> Result<Vec<Term>, NotCompiled> {
-        let mut links = Vec::new();
-        while let Some((left, right)) = chain.parts(expr) {
-            links.push(self.term(right, depth)?);
-            expr = left;
-        }
-        links.push(self.term(expr, depth)?);
-        links.reverse();
-        Ok(links)
-    }
-
-    /// The schema has said what the action is in.
-    fn action_in(&self, of: &Term) -> Result<Term, NotCompiled> {
-        let is_group = |name: &Named| self.kind.action_groups.iter().any(|group| Named::of(group) == *name);
-        Ok(match of {
-            Term::Constant(Constant::Entity(name)) => Term::truth(is_group(name)),
-            Term::Constant(Constant::Set(members)) => {
-                let mut found = false;
-                for member in members {
-                    let Constant::Entity(name) = member else { return Ok(Term::Fail) };
-                    found |= is_group(name);
-                }
-                Term::truth(found)
-            }
-            Term::Constant(_) | Term::Fail => Term::Fail,
-            _ => return Err(NotCompiled::Action),
-        })
-    }
-
-    fn is(&self, term: Term, type_name: &str) -> Term {
-        match &term {
-            Term::Principal => Term::truth(self.kind.principal_type == type_name),
-            Term::Resource => Term::truth(self.kind.resource_type == type_name),
-            Term::Constant(Constant::Entity(name)) => Term::truth(*name.type_name == *type_name),
-            Term::Constant(_) | Term::Context | Term::Fail => Term::Fail,
-            _ => Term::Is(Box::new(term), type_name.into()),
-        }
-    }
-}
-
-/// What links a chain.
-#[derive(Clone, Copy)]
-enum Chain {
-    And,
-    Or,
-}
-
-impl Chain {
-    fn parts(self, expr: &Expr) -> Option<(&Expr, &Expr)> {
-        match (self, expr.expr_kind()) {
-            (Self::And, ExprKind::And { left, right }) | (Self::Or, ExprKind::Or { left, right }) => {
-                Some((left, right))
-            }
-            _ => None,
-        }
-    }
-}
-
-fn is_action(expr: &Expr) -> bool {
-    matches!(expr.expr_kind(), ExprKind::Var(Var::Action))
-}
-
-fn literal(literal: &Literal) -> Constant {
-    match literal {
-        Literal::Bool(truth) => Constant::Bool(*truth),
-        Literal::Long(number) => Constant::Long(*number),
-        Literal::String(text) => Constant::Text(text.as_str().into()),
-        Literal::EntityUID(uid) => Constant::Entity(Named::of(uid)),
-    }
-}
-
-fn binary(operation: BinaryOp) -> Binary {
-    match operation {
-        BinaryOp::Eq => Binary::Equal,
-        BinaryOp::Less => Binary::Less,
-        BinaryOp::LessEq => Binary::LessOrEqual,
-        BinaryOp::Add => Binary::Add,
-        BinaryOp::Sub => Binary::Subtract,
-        BinaryOp::Mul => Binary::Multiply,
-        BinaryOp::In => Binary::In,
-        BinaryOp::Contains => Binary::Contains,
-        BinaryOp::ContainsAll => Binary::ContainsAll,
-        BinaryOp::ContainsAny => Binary::ContainsAny,
-        BinaryOp::GetTag => Binary::Tag,
-        BinaryOp::HasTag => Binary::HasTag,
-    }
-}
-
-/// A call of one of Cedar's functions.
-fn call(function: &Name, mut arguments: Vec<Term>) -> Result<Term, NotCompiled> {
-    if constant::CONSTRUCTORS.contains(function) {
-        // Cedar reads what is written out, once; strict validation allows nothing else.
-        return match arguments.as_slice() {
-            [Term::Constant(Constant::Text(text))] => {
-                let made = constant::constructed(function, &[CedarValue::from(&**text)]);
-                let made = made.map(|value| Constant::of(&value).map(Term::Constant));
-                match made {
-                    Ok(Some(constant)) => Ok(constant),
-                    Ok(None) => Err(NotCompiled::Call(function.to_string())),
-                    Err(()) => Ok(Term::Fail),
-                }
-            }
-            [_] if arguments.iter().all(|argument| argument.constant().is_none() && *argument != Term::Fail) => {
-                Err(NotCompiled::Call(function.to_string()))
-            }
-            _ => Ok(Term::Fail),
-        };
-    }
-    let name = function.to_string();
-    let is_known = unary_call(&name).is_some() || binary_call(&name).is_some();
-    let (last, first) = (arguments.pop(), arguments.pop());
-    match (unary_call(&name), binary_call(&name), first, last, arguments.is_empty()) {
-        (Some(operation), _, None, Some(of), true) => Ok(Term::unary(operation, of)),
-        (_, Some(operation), Some(first), Some(second), true) => Ok(Term::binary(operation, first, second)),
-        // Too few arguments, or too many.
-        _ if is_known => Ok(Term::Fail),
-        _ => Err(NotCompiled::Call(name)),
-    }
-}
-
-fn unary_call(name: &str) -> Option<Unary> {
-    Some(match name {
-        "isIpv4" => Unary::IsIpv4,
-        "isIpv6" => Unary::IsIpv6,
-        "isLoopback" => Unary::IsLoopback,
-        "isMulticast" => Unary::IsMulticast,
-        "toDate" => Unary::ToDate,
-        "toTime" => Unary::ToTime,
-        "toMilliseconds" => Unary::ToMilliseconds,
-        "toSeconds" => Unary::ToSeconds,
-        "toMinutes" => Unary::ToMinutes,
-        "toHours" => Unary::ToHours,
-        "toDays" => Unary::ToDays,
-        _ => return None,
-    })
-}
-
-fn binary_call(name: &str) -> Option<Binary> {
-    Some(match name {
-        "lessThan" => Binary::LessThan,
-        "lessThanOrEqual" => Binary::LessThanOrEqual,
-        "greaterThan" => Binary::GreaterThan,
-        "greaterThanOrEqual" => Binary::GreaterThanOrEqual,
-        "isInRange" => Binary::IsInRange,
-        "offset" => Binary::Offset,
-        "durationSince" => Binary::DurationSince,
-        _ => return None,
-    })
-}
-
 impl Term {
     /// The same, where it is a Boolean; failing otherwise.
     pub(super) fn truthful(term: &Self) -> Self {
         if term.is_boolean() { term.clone() } else { Self::And(vec![term.clone()]) }
     }
 
-    fn truth(truth: bool) -> Self {
+    pub(super) fn truth(truth: bool) -> Self {
         Self::Constant(Constant::Bool(truth))
     }
 
@@ -302,7 +41,7 @@ impl Term {
         if let Self::Constant(constant) = self { Some(constant) } else { None }
     }
 
-    fn attribute(of: Self, name: &str) -> Self {
+    pub(super) fn attribute(of: Self, name: &str) -> Self {
         match of {
             Self::Constant(Constant::Record(fields)) => {
                 let field = fields.iter().find(|(own, _)| **own == *name);
@@ -314,7 +53,7 @@ impl Term {
         }
     }
 
-    fn has(of: Self, path: Box<[Box<str>]>) -> Self {
+    pub(super) fn has(of: Self, path: Box<[Box<str>]>) -> Self {
         match of {
             Self::Constant(Constant::Record(_) | Constant::Entity(_)) => Self::Has(Box::new(of), path),
             Self::Constant(_) | Self::Fail => Self::Fail,
@@ -322,7 +61,7 @@ impl Term {
         }
     }
 
-    fn like(of: Self, pattern: Pattern) -> Self {
+    pub(super) fn like(of: Self, pattern: Pattern) -> Self {
         match of {
             Self::Constant(Constant::Text(text)) => Self::truth(pattern.matches(&text)),
             Self::Constant(_) | Self::Fail => Self::Fail,
@@ -330,14 +69,14 @@ impl Term {
         }
     }
 
-    fn unary(operation: Unary, of: Self) -> Self {
+    pub(super) fn unary(operation: Unary, of: Self) -> Self {
         if of == Self::Fail {
             return Self::Fail;
         }
         Self::Unary(operation, Box::new(of)).folded()
     }
 
-    fn binary(operation: Binary, first: Self, second: Self) -> Self {
+    pub(super) fn binary(operation: Binary, first: Self, second: Self) -> Self {
         if first == Self::Fail || second == Self::Fail {
             return Self::Fail;
         }
@@ -356,7 +95,7 @@ impl Term {
         if is_constant { super::emit::folded(&self).map_or(Self::Fail, Self::Constant) } else { self }
     }
 
-    fn set(members: Vec<Self>) -> Self {
+    pub(super) fn set(members: Vec<Self>) -> Self {
         if members.contains(&Self::Fail) {
             return Self::Fail;
         }
@@ -366,7 +105,7 @@ impl Term {
         }
     }
 
-    fn record(fields: Vec<(Box<str>, Self)>) -> Self {
+    pub(super) fn record(fields: Vec<(Box<str>, Self)>) -> Self {
         if fields.iter().any(|(_, value)| *value == Self::Fail) {
             return Self::Fail;
         }
@@ -377,11 +116,11 @@ impl Term {
         }
     }
 
-    fn all(links: Vec<Self>) -> Self {
+    pub(super) fn all(links: Vec<Self>) -> Self {
         Self::linked(links, true)
     }
 
-    fn any(links: Vec<Self>) -> Self {
+    pub(super) fn any(links: Vec<Self>) -> Self {
         Self::linked(links, false)
     }
 
@@ -471,8 +210,9 @@ impl Term {
 
     /// Whether it is a Boolean and cannot fail, whatever the facts are.
     fn is_certain(&self) -> bool {
-        let is_there =
-            |term: &Self| matches!(term, Self::Constant(_) | Self::Principal | Self::Resource | Self::Context);
+        let is_there = |term: &Self| {
+            matches!(term, Self::Constant(_) | Self::Principal | Self::Resource | Self::Context)
+        };
         match self {
             Self::Constant(constant) => matches!(constant, Constant::Bool(_)),
             Self::Has(of, path) => {
@@ -483,7 +223,10 @@ impl Term {
             Self::Binary(Binary::In, both) => {
                 matches!(
                     **both,
-                    [Self::Principal | Self::Resource, Self::Constant(Constant::Entity(_)) | Self::Principal | Self::Resource]
+                    [
+                        Self::Principal | Self::Resource,
+                        Self::Constant(Constant::Entity(_)) | Self::Principal | Self::Resource
+                    ]
                 )
             }
             Self::And(links) | Self::Or(links) => links.iter().all(Self::is_certain),

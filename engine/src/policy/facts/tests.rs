@@ -419,7 +419,8 @@ fn what_is_gone_or_there_twice_is_left_to_cedar() {
     let principal: Principal = END_USERS[0].parse().unwrap();
     let question =
         |resource, context| Question { principal: &principal, action: "withdrawGrant", resource, context };
-    let is_left = |question: &Question<'_>| DirectoryFacts::command(&DIRECTORIES[2], question, now()).is_err();
+    let is_left =
+        |question: &Question<'_>| DirectoryFacts::command(&DIRECTORIES[2], question, now()).is_err();
     let gone = [Resource::Grant("h".parse().unwrap()), Resource::Installer("nobody".parse().unwrap())];
     for resource in gone {
         assert!(is_left(&question(resource, Vec::new())));
