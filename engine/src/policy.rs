@@ -25,7 +25,7 @@ pub use ask::{Evaluator, QuestionFacts};
 pub use entities::{EntitiesError, EntityStore};
 pub use evaluate::{AccessRequest, DenyReason, Evaluation, RequestError};
 pub use load::{PolicyError, PolicyErrors, PolicyFile, PolicySources};
-pub use reading::Reading;
+pub use reading::{Reading, Witness};
 pub use search::{Found, Sought, Span};
 pub use sight::Hints;
 pub use slice::{EntitySource, Slice, Unknown};
@@ -35,7 +35,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cedar_policy::{Authorizer as CedarAuthorizer, Entity, EntityUid, PolicySet, RequestEnv, Schema};
-use compiled::Compiled;
+use compiled::{Compiled, NotCompiled};
 use declared::Declared;
 
 /// A validated set of policies. Cloning it is O(1); a set is replaced whole or not at all.
@@ -146,6 +146,39 @@ impl Policies {
         self.inner.environments.get(action)?.iter().find(|environment| {
             environment.principal_type == principal_type && environment.resource_type == resource_type
         })
+    }
+
+    /// The policies that Cedar has to evaluate, sorted, with the reason: all others are compiled. (One that cannot match
+    /// any kind of question is in neither.)
+    #[must_use]
+    pub fn not_compiled(&self) -> Vec<(&str, &NotCompiled)> {
+        let all = self.inner.environments.values().flatten();
+        let all = all.flat_map(|environment| environment.compiled.not_compiled());
+        let mut all: Vec<_> = all.map(|(id, why)| (&**id, why)).collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all.dedup_by_key(|(id, _)| *id);
+        all
+    }
+
+    /// The program that a policy is for one kind of question, one step a line; `None`: it cannot match it, or Cedar has
+    /// to evaluate it.
+    #[must_use]
+    pub fn program(
+        &self,
+        id: &str,
+        principal_type: &str,
+        action: &str,
+        resource_type: &str,
+    ) -> Option<String> {
+        let compiled = &self.environment(principal_type, action, resource_type)?.compiled;
+        compiled.programs().iter().find(|program| program.id() == id).map(ToString::to_string)
+    }
+
+    /// How many kinds of questions there are, and how many programs for all of them.
+    #[must_use]
+    pub fn compiled_count(&self) -> (usize, usize) {
+        let all = || self.inner.environments.values().flatten();
+        (all().count(), all().map(|environment| environment.compiled.programs().len()).sum())
     }
 
     /// Whether the schema has an action of this name, on whatever.

@@ -38,14 +38,14 @@ use crate::folder::FolderError;
 use access_requests::AccessRequests;
 use app::{App, Shared};
 use callers::Callers;
-use config::{Config, ConfigError};
+use config::{Config, ConfigError, EvaluatorConfig};
 use decision_point::DecisionPoint;
 use gateway::Gateway;
 use health::Health;
 use listen::Protocol;
 use plugins::Plugins;
 use reload::{Reloaded, Watched};
-use seeing::{DecisionLog, Metrics, Seeing, Traces};
+use seeing::{DecisionLog, Metrics, Recheck, Seeing, Traces};
 use tls::Handshakes;
 
 /// Why the server does not start, or refuses what it was to load.
@@ -149,9 +149,14 @@ pub(crate) fn serve(start: &Start) -> Result<(), ServeError> {
         let _on_runtime = runtime.enter();
         Traces::open(config)?
     };
-    let decision_point = Arc::new(DecisionPoint::open(config)?);
-    gateway.check(decision_point.reading().policies())?;
     let metrics = Metrics::new();
+    let every = match config.policies.evaluator {
+        EvaluatorConfig::Compiled => config.policies.recheck,
+        EvaluatorConfig::Cedar => 0,
+    };
+    let recheck = (every > 0).then(|| Recheck::open(every, metrics.rechecks())).transpose()?;
+    let decision_point = Arc::new(DecisionPoint::open(config, recheck)?);
+    gateway.check(decision_point.reading().policies())?;
     let log = config.decision_log.as_ref().map(|log| DecisionLog::open(log, &metrics)).transpose()?;
     metrics.answering(decision_point.reading().policies());
     let seeing = Arc::new(Seeing::new(metrics, log));

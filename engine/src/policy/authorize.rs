@@ -2,7 +2,7 @@
 
 use cedar_policy::{Context, Decision, PolicySet, RestrictedExpression};
 
-use super::ask::Verdict;
+use super::ask::{Evaluator, Verdict};
 use super::compiled::Failed;
 use super::context::datetime;
 use super::facts::DirectoryFacts;
@@ -39,6 +39,9 @@ impl Policies {
         let Some(environment) = self.environment(types.0, question.action, types.1) else {
             return Ok(None);
         };
+        if self.evaluator == Evaluator::Cedar {
+            return self.ask_cedar(environment, &environment.policies, directory, question, now);
+        }
         let facts = match DirectoryFacts::command(directory, question, now) {
             Ok(Some(facts)) => facts,
             Ok(None) => return Ok(None),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AccessRequest, Claims, EntitySource, Evaluation, Policies, RequestError};
+use super::{AccessRequest, Claims, EntitySource, Evaluation, Evaluator, Policies, RequestError};
 use crate::directory::Revision;
 use crate::domain::{Timestamp, Uid};
 
@@ -14,6 +14,13 @@ pub struct Reading {
     pub(super) source: Arc<dyn EntitySource + Send + Sync>,
     pub(super) revision: Revision,
     pub(super) now: Timestamp,
+    witness: Option<Arc<dyn Witness>>,
+}
+
+/// Sees what a reading answers.
+pub trait Witness: Send + Sync {
+    /// A question was answered. Whoever asked waits meanwhile.
+    fn saw(&self, reading: &Reading, request: &AccessRequest, evaluation: &Evaluation);
 }
 
 impl Reading {
@@ -25,7 +32,13 @@ impl Reading {
         revision: Revision,
         now: Timestamp,
     ) -> Self {
-        Self { policies, source, revision, now }
+        Self { policies, source, revision, now, witness: None }
+    }
+
+    /// The same, with somebody who sees what it answers.
+    #[must_use]
+    pub fn witnessed(self, witness: Arc<dyn Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
     }
 
     /// The policies that answer.
@@ -51,7 +64,23 @@ impl Reading {
     /// # Errors
     /// When the request is not a question; a denial is an answer.
     pub fn evaluate(&self, request: &AccessRequest) -> Result<Evaluation, RequestError> {
-        self.policies.evaluate(&*self.source, self.revision, request, self.now)
+        let evaluation = self.policies.evaluate(&*self.source, self.revision, request, self.now)?;
+        if let Some(witness) = &self.witness {
+            witness.saw(self, request, &evaluation);
+        }
+        Ok(evaluation)
+    }
+
+    /// As [`Reading::evaluate`], by this evaluator; nobody sees it.
+    ///
+    /// # Errors
+    /// As [`Reading::evaluate`].
+    pub fn evaluate_by(
+        &self,
+        evaluator: Evaluator,
+        request: &AccessRequest,
+    ) -> Result<Evaluation, RequestError> {
+        self.policies.evaluate_by(evaluator, &*self.source, self.revision, request, self.now)
     }
 
     /// As [`Policies::permitted`].

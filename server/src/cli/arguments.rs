@@ -221,10 +221,17 @@ pub(crate) enum LedgerCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Parse and validate the policies; what is wrong is shown with file, line and column
-    #[command(after_help = "Example:\n  consentry policy check --policies ./policies")]
+    #[command(
+        after_help = "With --compiled it also says which policies are not compiled but left to Cedar's evaluator, \
+        which is slower, and why: see docs/compiled-policies.md. They answer the same.\n\n\
+        Examples:\n  consentry policy check --policies ./policies\n  consentry policy check --policies ./policies --compiled"
+    )]
     Check {
         #[command(flatten)]
         policies: PolicyFolder,
+        /// Say which policies are not compiled, and why
+        #[arg(long)]
+        compiled: bool,
     },
     /// Run the cases of the policies (`cases/*.json`)
     #[command(

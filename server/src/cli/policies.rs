@@ -1,5 +1,7 @@
 //! `consentry policy`.
 
+use std::collections::BTreeMap;
+
 use consentry::policy::{Policies, PolicySources};
 use serde::Serialize;
 
@@ -11,12 +13,12 @@ use crate::shipped;
 
 pub(super) fn run(command: &PolicyCommand, output: &mut Output) -> Result<Ended, Failure> {
     match command {
-        PolicyCommand::Check { policies } => {
+        PolicyCommand::Check { policies, compiled } => {
             let sources = match &policies.folder {
                 Some(folder) => folder::read(folder)?,
                 None => PolicySources::shipped(),
             };
-            check(&sources, output)?;
+            check(&sources, *compiled, output)?;
             Ok(Ended::Yes)
         }
         PolicyCommand::Test { policies, only } => {
@@ -38,13 +40,23 @@ struct Checked<'a> {
     policies: &'a [String],
     version: &'a str,
     warnings: Vec<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_compiled: Option<BTreeMap<&'a str, String>>,
 }
 
-fn check(sources: &PolicySources, output: &mut Output) -> Result<(), Failure> {
+fn check(sources: &PolicySources, compiled: bool, output: &mut Output) -> Result<(), Failure> {
     let policies = Policies::load(sources)?;
     let files = sources.policies.len();
     let warnings = policies.warnings().iter().map(placed).collect();
-    output.object(&Checked { files, policies: policies.ids(), version: policies.version(), warnings })?;
+    let not_compiled = policies.not_compiled();
+    let why = not_compiled.iter().map(|(id, why)| (*id, why.to_string()));
+    output.object(&Checked {
+        files,
+        policies: policies.ids(),
+        version: policies.version(),
+        warnings,
+        not_compiled: compiled.then(|| why.collect()),
+    })?;
     for warning in policies.warnings() {
         let word = output.paint(Colour::Yellow, "warning");
         output.line(&format!("{word}: {warning}"))?;
@@ -56,6 +68,17 @@ fn check(sources: &PolicySources, output: &mut Output) -> Result<(), Failure> {
             .line(&format!("{word}: there is no policy in any `.cedar` file: everything will be denied"))?;
     }
     output.line(&format!("{count} policies in {files} files are valid (version {})", policies.version()))?;
+    if compiled {
+        for (id, why) in &not_compiled {
+            let word = output.paint(Colour::Yellow, "left to Cedar");
+            output.line(&format!("{word}: `{id}`: {why}"))?;
+        }
+        let (kinds, programs) = policies.compiled_count();
+        let compiled = count - not_compiled.len();
+        output.line(&format!(
+            "{compiled} policies are compiled: {programs} programs for {kinds} kinds of questions"
+        ))?;
+    }
     Ok(())
 }
 

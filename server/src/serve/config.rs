@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use axum::http::Uri;
 use consentry::domain::Validity;
+use consentry::policy::Evaluator;
 use serde::{Deserialize, Serialize};
 
 use super::plugins;
@@ -199,11 +200,41 @@ pub(crate) struct Policies {
     pub(crate) folder: Option<PathBuf>,
     /// How often the folder is looked at for changes; `0s`: only on SIGHUP.
     pub(crate) poll: Length,
+    /// Who answers.
+    pub(crate) evaluator: EvaluatorConfig,
+    /// Of so many decisions, one is also put to Cedar's evaluator, in the background; a difference is logged and counted.
+    /// `0`: none.
+    pub(crate) recheck: u64,
+}
+
+/// Who answers. The answers are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EvaluatorConfig {
+    /// Compiled policies.
+    #[default]
+    Compiled,
+    /// Cedar's evaluator.
+    Cedar,
+}
+
+impl From<EvaluatorConfig> for Evaluator {
+    fn from(config: EvaluatorConfig) -> Self {
+        match config {
+            EvaluatorConfig::Compiled => Self::Compiled,
+            EvaluatorConfig::Cedar => Self::Cedar,
+        }
+    }
 }
 
 impl Default for Policies {
     fn default() -> Self {
-        Self { folder: None, poll: Length::from_millis(500) }
+        Self {
+            folder: None,
+            poll: Length::from_millis(500),
+            evaluator: EvaluatorConfig::default(),
+            recheck: 10_000,
+        }
     }
 }
 

@@ -7,18 +7,22 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use consentry::engine::{Asked, Engine};
 use consentry::ledger::MemoryLedger;
-use consentry::policy::{EntityStore, Policies, Reading};
+use consentry::policy::{EntityStore, Evaluator, Policies, Reading};
 use consentry::{Revision, Timestamp};
 use consentry_ledger::DiskLedger;
 
 use super::ServeError;
 use super::config::{Config, ConfigError};
+use super::seeing::Recheck;
 use crate::{clock, folder};
 
 /// What answers.
 pub(crate) struct DecisionPoint {
     facts: Facts,
     folder: Option<PathBuf>,
+    evaluator: Evaluator,
+    /// Who puts some decisions to Cedar too.
+    recheck: Option<Arc<Recheck>>,
 }
 
 enum Facts {
@@ -40,6 +44,14 @@ pub(crate) enum Loaded {
 }
 
 impl Loaded {
+    /// The same, answering by this evaluator.
+    fn by(self, evaluator: Evaluator) -> Self {
+        match self {
+            Self::Policies(policies) => Self::Policies(policies.with(evaluator)),
+            Self::Both(policies, store) => Self::Both(policies.with(evaluator), store),
+        }
+    }
+
     pub(crate) fn policies(&self) -> &Policies {
         match self {
             Self::Policies(policies) | Self::Both(policies, _) => policies,
@@ -49,10 +61,11 @@ impl Loaded {
 
 impl DecisionPoint {
     /// Opens what `config` names. Blocks.
-    pub(crate) fn open(config: &Config) -> Result<Self, ServeError> {
+    pub(crate) fn open(config: &Config, recheck: Option<Arc<Recheck>>) -> Result<Self, ServeError> {
         let folder = config.policies.folder.clone();
+        let evaluator = config.policies.evaluator.into();
         let entities = config.entities.as_ref().map(|entities| entities.file.as_path());
-        let facts = match (load(folder.as_deref(), entities)?, entities) {
+        let facts = match (load(folder.as_deref(), entities)?.by(evaluator), entities) {
             (Loaded::Both(policies, store), Some(path)) => Facts::File {
                 path: path.to_owned(),
                 known: ArcSwap::from_pointee(Known { policies, store: Arc::new(store), revision: 1 }),
@@ -75,7 +88,7 @@ impl DecisionPoint {
                 Facts::Ledger(engine)
             }
         };
-        Ok(Self { facts, folder })
+        Ok(Self { facts, folder, evaluator, recheck })
     }
 
     /// The policies that `config` names, if they can be used; no ledger is touched. Blocks.
@@ -89,7 +102,7 @@ impl DecisionPoint {
     /// What is known now.
     pub(crate) fn reading(&self) -> Reading {
         let now = clock::now();
-        match &self.facts {
+        let reading = match &self.facts {
             Facts::Ledger(engine) => engine.reading(now),
             Facts::File { known, latest, .. } => {
                 let before = latest.fetch_max(now.millis(), Ordering::AcqRel);
@@ -97,6 +110,10 @@ impl DecisionPoint {
                 let known = known.load();
                 Reading::new(known.policies.clone(), known.store.clone(), known.revision, now)
             }
+        };
+        match &self.recheck {
+            Some(recheck) => reading.witnessed(recheck.clone()),
+            None => reading,
         }
     }
 
@@ -114,7 +131,7 @@ impl DecisionPoint {
             Facts::Ledger(_) => None,
             Facts::File { path, .. } => Some(path.as_path()),
         };
-        load(self.folder.as_deref(), entities)
+        Ok(load(self.folder.as_deref(), entities)?.by(self.evaluator))
     }
 
     /// Uses them from the next reading on, all of them. Whether the policies are others than before.

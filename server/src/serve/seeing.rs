@@ -2,6 +2,7 @@
 
 mod decision_log;
 mod metrics;
+mod recheck;
 pub(crate) mod traces;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use super::callers::Caller;
 use crate::clock;
 pub(crate) use decision_log::DecisionLog;
 pub(crate) use metrics::{Metrics, add};
+pub(crate) use recheck::Recheck;
 pub(crate) use traces::Traces;
 
 /// The header by which a request is told from others (AuthZEN 1.0 §10.1.3).

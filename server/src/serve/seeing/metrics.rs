@@ -20,6 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use super::recheck::Rechecks;
 use super::{Decided, Via};
 use crate::clock;
 use crate::serve::api::Api;
@@ -80,6 +81,7 @@ pub(crate) struct Metrics {
     reloads: Family<WhatLabels, Counter>,
     turned_away: Family<CodeLabels, Counter>,
     dropped: Counter,
+    rechecks: Rechecks,
     policies: Family<VersionLabels, Gauge>,
     revision: Gauge,
     live_grants: Gauge,
@@ -118,6 +120,8 @@ impl Metrics {
         registry.register("turned_away", "Requests of those who may not call", turned_away.clone());
         let dropped = Counter::<u64, AtomicU64>::default();
         registry.register("decision_log_dropped", "Decisions that were not written down", dropped.clone());
+        let rechecks = Rechecks::default();
+        registry.register("rechecks", "Decisions that were put to Cedar's evaluator too", rechecks.clone());
         let policies = Family::default();
         registry.register(
             "policies",
@@ -136,6 +140,7 @@ impl Metrics {
             reloads,
             turned_away,
             dropped,
+            rechecks,
             policies,
             revision,
             live_grants,
@@ -193,6 +198,11 @@ impl Metrics {
     /// A decision was not written down.
     pub(super) fn dropped(&self) -> Counter {
         self.dropped.clone()
+    }
+
+    /// What came of decisions that were put to Cedar too.
+    pub(crate) fn rechecks(&self) -> Rechecks {
+        self.rechecks.clone()
     }
 
     /// The numbers that are read off what there is. Blocks while live grants are counted.
