@@ -11,6 +11,7 @@ pub mod cases;
 pub mod compiled;
 mod context;
 mod declared;
+mod depth;
 mod entities;
 mod evaluate;
 mod facts;

@@ -1,9 +1,10 @@
 //! Entities from a file: a source of facts for any domain.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cedar_policy::{Entities, Entity, EntityUid, EvalResult};
 use miette::Diagnostic as _;
+use serde_json::Value;
 
 use super::ask::QuestionFacts;
 use super::compiled::{EntityTable, Named};
@@ -34,6 +35,7 @@ impl EntityStore {
     /// # Errors
     /// When it is no JSON of this form, or does not fit the schema.
     pub fn from_json(text: &str, policies: &Policies) -> Result<Self, EntitiesError> {
+        check_hierarchy(text)?;
         let all = Entities::from_json_str(text, Some(policies.schema())).map_err(|error| {
             let help = error.help().map(|help| format!(" (help: {help})")).unwrap_or_default();
             let mut message = error.to_string();
@@ -91,6 +93,39 @@ impl EntityStore {
     }
 }
 
+/// How many times an entity may be in another, of all entities together: Cedar writes each of them down.
+const MEMBERSHIPS: usize = 1_000_000;
+
+/// Sees to it that the hierarchy does not grow beyond all bounds when it is written down in full: a chain of ten thousand
+/// parents is fifty million memberships. What is no list of entities is left to Cedar to refuse.
+fn check_hierarchy(text: &str) -> Result<(), EntitiesError> {
+    let Ok(Value::Array(entities)) = serde_json::from_str(text) else { return Ok(()) };
+    let name = |uid: &Value| {
+        let uid = uid.get("__entity").unwrap_or(uid);
+        Some((uid.get("type")?.as_str()?.to_owned(), uid.get("id")?.as_str()?.to_owned()))
+    };
+    let parents_of = |entity: &Value| {
+        let parents = entity.get("parents").and_then(Value::as_array).into_iter().flatten();
+        Some((entity.get("uid").and_then(name)?, parents.filter_map(name).collect::<Vec<_>>()))
+    };
+    let parents: HashMap<_, _> = entities.iter().filter_map(parents_of).collect();
+    let mut memberships = 0;
+    for entity in parents.keys() {
+        let (mut seen, mut rest) = (HashSet::new(), vec![entity]);
+        while let Some(next) = rest.pop() {
+            rest.extend(parents.get(next).into_iter().flatten().filter(|parent| seen.insert(*parent)));
+            if memberships + seen.len() > MEMBERSHIPS {
+                return Err(EntitiesError(format!(
+                    "the hierarchy is too large: entities are in others more than {MEMBERSHIPS} times, parents of \
+                     parents counted"
+                )));
+            }
+        }
+        memberships += seen.len();
+    }
+    Ok(())
+}
+
 /// The entities that a value names.
 fn names(value: &EvalResult, named: &mut Vec<EntityUid>) {
     match value {
@@ -144,5 +179,42 @@ impl EntitySource for EntityStore {
         let Some(entities) = self.entities.get(entity_type) else { return Vec::new() };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         entities.range::<str, _>((from, Bound::Unbounded)).take(most).map(|(id, _)| id.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::policy::{PolicyFile, PolicySources};
+
+    fn load(entities: &[Value]) -> Result<EntityStore, EntitiesError> {
+        let schema = PolicyFile {
+            name: "schema".to_owned(),
+            text: "entity Group in [Group]; action read appliesTo { principal: Group, resource: Group };".to_owned(),
+        };
+        let policies =
+            Policies::load_for_checks(&PolicySources { schema: Some(schema), policies: Vec::new() }).unwrap();
+        EntityStore::from_json(&Value::from(entities).to_string(), &policies)
+    }
+
+    /// Each group is in the next.
+    fn chain(count: usize) -> Vec<Value> {
+        let uid = |id: usize| json!({ "type": "Group", "id": id.to_string() });
+        let group = |id| json!({ "uid": uid(id), "attrs": {}, "parents": [uid(id + 1)] });
+        (0..count).map(group).collect()
+    }
+
+    #[test]
+    fn a_hierarchy_beyond_all_bounds_is_refused_and_so_is_one_in_a_circle() {
+        assert_eq!(load(&chain(100)).unwrap().len(), 101);
+        let error = load(&chain(10_000)).unwrap_err().to_string();
+        assert!(error.contains("more than 1000000 times"), "{error}");
+        let mut circle = chain(100);
+        circle.push(json!({ "uid": { "type": "Group", "id": "100" }, "attrs": {},
+                            "parents": [{ "type": "Group", "id": "0" }] }));
+        let error = load(&circle).unwrap_err().to_string();
+        assert!(error.contains("cycle"), "{error}");
     }
 }

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::compiled::{self, Compiled};
 use super::declared::Declared;
+use super::depth;
 use super::sight::{Hints, looks_at_the_time};
 use super::{Environment, Evaluator, Inner, Policies};
 use crate::command::Command;
@@ -153,8 +154,17 @@ impl Policies {
     /// As [`Policies::load`]; and when two actions have the same name, in two namespaces, for the same types.
     pub fn load_for_checks(sources: &PolicySources) -> Result<Self, PolicyErrors> {
         let schema_file = sources.schema.clone().unwrap_or_else(shipped_schema);
-        let schema = load_schema(&schema_file)?;
-        let (policies, homes) = parse(&sources.policies)?;
+        let deep: Vec<PolicyError> =
+            std::iter::once(&schema_file).chain(&sources.policies).filter_map(nested).collect();
+        if !deep.is_empty() {
+            return Err(PolicyErrors(deep));
+        }
+        stacker::maybe_grow(depth::STACK, depth::STACK, || Self::read(&schema_file, &sources.policies))
+    }
+
+    fn read(schema_file: &PolicyFile, files: &[PolicyFile]) -> Result<Self, PolicyErrors> {
+        let schema = load_schema(schema_file)?;
+        let (policies, homes) = parse(files)?;
         let set = PolicySet::from_policies(policies.iter().cloned())
             .map_err(|error| one("policies", error.to_string()))?;
         let warnings = validate(&schema, &set, &homes)?;
@@ -165,7 +175,7 @@ impl Policies {
         let inner = Inner {
             environments: environments(&schema, &known)?,
             has_commands: lacking(&schema).is_empty(),
-            version: version(&schema_file, &sources.policies),
+            version: version(schema_file, files),
             schema,
             ids,
             warnings,
@@ -173,6 +183,20 @@ impl Policies {
         };
         Ok(Self { inner: Arc::new(inner), evaluator: Evaluator::default() })
     }
+}
+
+/// What is nested too deep to be read.
+fn nested(file: &PolicyFile) -> Option<PolicyError> {
+    let offset = depth::too_deep(&file.text)?;
+    let deepest = depth::DEEPEST;
+    Some(PolicyError {
+        file: file.name.clone(),
+        place: Some(place(file, offset)),
+        message: format!("this is nested, or chained by operators, more than {deepest} deep"),
+        help: Some(
+            "a list of values is written as a set: [\"a\", \"b\"].contains(principal.name)".to_owned(),
+        ),
+    })
 }
 
 fn one(file: &str, message: String) -> PolicyErrors {

@@ -450,3 +450,20 @@ fn a_schema_without_the_commands_is_refused() {
     let error = Policies::load(&PolicySources { schema, policies: Vec::new() }).unwrap_err().to_string();
     assert!(error.contains("acceptInvite"), "{error}");
 }
+
+#[test]
+fn a_policy_of_ten_thousand_conditions_is_refused_and_one_of_many_needs_no_large_stack() {
+    let load = |count: usize| {
+        let conditions: Vec<String> =
+            (0..count).map(|number| format!("principal.role == \"r{number}\"")).collect();
+        let scope = r#"principal is Installer, action == Action::"liveView", resource is Device"#;
+        let text = format!("@id(\"long\")\npermit ({scope})\nwhen {{ {} }};", conditions.join(" || "));
+        let file = PolicyFile { name: "own.cedar".to_owned(), text };
+        Policies::load(&PolicySources { schema: None, policies: vec![file] })
+    };
+    let error = load(10_000).unwrap_err().to_string();
+    assert!(error.starts_with("own.cedar:3:"), "{error}");
+    assert!(error.contains("chained by operators, more than 2000 deep"), "{error}");
+    let policies = load(1_900).unwrap();
+    assert_eq!(policies.not_compiled(), []);
+}

@@ -152,21 +152,8 @@ impl DecisionPoint {
     }
 }
 
-/// Stack for reading policies: a condition that is nested deeply takes some for each level.
-const STACK: usize = 256 * 1024 * 1024;
-
-/// Reads policies, and entities where there is a file of them, on a thread that has stack enough for any of them.
+/// Reads policies, and entities where there is a file of them.
 fn load(policies: Option<&Path>, entities: Option<&Path>) -> Result<Loaded, ServeError> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .name("policies".to_owned())
-            .stack_size(STACK)
-            .spawn_scoped(scope, || load_here(policies, entities))?;
-        thread.join().unwrap_or_else(|_| Err(ConfigError("the policies could not be read".to_owned()).into()))
-    })
-}
-
-fn load_here(policies: Option<&Path>, entities: Option<&Path>) -> Result<Loaded, ServeError> {
     let Some(path) = entities else {
         return Ok(Loaded::Policies(match policies {
             Some(folder) => Policies::load(&folder::read(folder)?)?,

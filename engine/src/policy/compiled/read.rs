@@ -115,15 +115,15 @@ impl Reader<'_> {
         })
     }
 
-    /// The links of a chain, which is as deep as it is long.
-    fn chain(&self, mut expr: &Expr, chain: Chain, depth: u32) -> Result<Vec<Term>, NotCompiled> {
-        let mut links = Vec::new();
-        while let Some((left, right)) = chain.parts(expr) {
-            links.push(self.term(right, depth)?);
-            expr = left;
+    /// The links of a chain, which is as deep as it is long: to either side.
+    fn chain(&self, expr: &Expr, chain: Chain, depth: u32) -> Result<Vec<Term>, NotCompiled> {
+        let (mut links, mut rest) = (Vec::new(), vec![expr]);
+        while let Some(next) = rest.pop() {
+            match chain.parts(next) {
+                Some((left, right)) => rest.extend([right, left]),
+                None => links.push(self.term(next, depth)?),
+            }
         }
-        links.push(self.term(expr, depth)?);
-        links.reverse();
         Ok(links)
     }
 
