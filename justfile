@@ -20,6 +20,10 @@ test:
 policies:
     cargo run -q -- policy test --policies policies
 
+# Cedar's public integration tests, answered by compiled policies (PATH: a copy of them with corpus-tests.tar.gz unpacked)
+corpus PATH:
+    cargo run --release -q -p consentry --example corpus -- {{PATH}}
+
 # What must hold of the policies for every request (needs cvc5)
 prove:
     cargo run -q -- policy prove --policies policies
@@ -82,7 +86,7 @@ mutants:
 
 # Whatever is read from outside, a minute each (needs cargo-fuzz); a crash is kept under fuzz/artifacts
 fuzz seconds="60":
-    for target in "command fuzz/seeds/command" "script tests/scripts" "ledger fuzz/seeds/ledger" "policies policies" "plugin_calls fuzz/seeds/plugin_calls" "plugin_modules fuzz/seeds/plugin_modules"; do set -- $target && mkdir -p target/corpus/$1 && RUSTC_BOOTSTRAP=1 cargo fuzz run -s none $1 --target-dir target/fuzz target/corpus/$1 $2 -- -max_total_time={{seconds}} -max_len=4096 || exit 1; done
+    for target in "command fuzz/seeds/command" "script tests/scripts" "ledger fuzz/seeds/ledger" "policies policies" "compiled fuzz/seeds/compiled" "plugin_calls fuzz/seeds/plugin_calls" "plugin_modules fuzz/seeds/plugin_modules"; do set -- $target && mkdir -p target/corpus/$1 && RUSTC_BOOTSTRAP=1 cargo fuzz run -s none $1 --target-dir target/fuzz target/corpus/$1 $2 -- -max_total_time={{seconds}} -max_len=4096 || exit 1; done
 
 # Benchmarks; see benches/README.md for single ones
 bench:

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use consentry::command::Command;
 use consentry::lifecycle::table::tables;
-use consentry::{DenyReason, RefusalCode};
+use consentry::{DenyReason, Policies, RefusalCode};
 
 fn repository(file: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file)
@@ -93,6 +93,23 @@ fn the_page_of_verification_names_every_claim() {
     }
 }
 
+/// The policy that is followed from text to program is a shipped one, and the program is the one that runs.
+#[test]
+fn the_page_of_compiled_policies_shows_a_program_as_it_is() {
+    let page = std::fs::read_to_string(repository("docs/compiled-policies.md")).unwrap();
+    let id = "installer-uses-devices-with-grant";
+    let shipped = std::fs::read_to_string(repository("policies/access.cedar")).unwrap();
+    let (_, rest) = shipped.split_once(&format!("@id(\"{id}\")")).unwrap();
+    let (text, _) = rest.split_once("};\n\n").unwrap();
+    assert!(page.contains(text), "the policy is another one");
+    let policies = Policies::shipped().unwrap();
+    let program = policies.program(id, "Installer", "liveView", "Device").unwrap();
+    assert!(page.contains(&program), "the program is\n{program}");
+    let (kinds, programs) = policies.compiled_count();
+    assert!(page.contains(&format!("{programs} programs for {kinds} kinds of questions")));
+    assert!(page.contains(&format!("(version {})", policies.version())));
+}
+
 /// Every file and folder that the documents link to is there.
 #[test]
 fn no_document_points_nowhere() {
@@ -103,6 +120,7 @@ fn no_document_points_nowhere() {
         "CONTRIBUTING.md",
         "policies/README.md",
         "docs/commands.md",
+        "docs/compiled-policies.md",
         "docs/verification.md",
     ] {
         let path = repository(document);

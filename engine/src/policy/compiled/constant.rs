@@ -1,6 +1,7 @@
 //! Values that stand still: what policies write out, what entities and contexts hold.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
@@ -126,6 +127,33 @@ impl Constant {
             | Self::Duration(_)
             | Self::Decimal(_)
             | Self::Ip(_) => Ordering::Greater,
+        }
+    }
+}
+
+/// As a policy would write it out.
+impl fmt::Display for Constant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listed = |f: &mut fmt::Formatter<'_>, brackets: [&str; 2], parts: &[String]| {
+            let [open, close] = brackets;
+            write!(f, "{open}{}{close}", parts.join(", "))
+        };
+        match self {
+            Self::Bool(truth) => write!(f, "{truth}"),
+            Self::Long(number) => write!(f, "{number}"),
+            Self::Text(text) => write!(f, "\"{}\"", text.escape_debug()),
+            Self::Entity(name) => write!(f, "{}::\"{}\"", name.type_name, name.id.escape_debug()),
+            Self::Set(members) => {
+                listed(f, ["[", "]"], &members.iter().map(ToString::to_string).collect::<Vec<_>>())
+            }
+            Self::Record(fields) => {
+                let field = |(name, value): &(Box<str>, Self)| format!("\"{}\": {value}", name.escape_debug());
+                listed(f, ["{", "}"], &fields.iter().map(field).collect::<Vec<_>>())
+            }
+            Self::Datetime(moment) => write!(f, "datetime, {moment} ms"),
+            Self::Duration(span) => write!(f, "duration, {span} ms"),
+            Self::Decimal(number) => write!(f, "decimal, {number} / 10000"),
+            Self::Ip(Ip { address, prefix }) => write!(f, "ip(\"{address}/{prefix}\")"),
         }
     }
 }

@@ -142,6 +142,20 @@ impl Pattern {
     }
 }
 
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for element in &self.0 {
+            match element {
+                Some('*') => f.write_str("\\*")?,
+                Some(char) => write!(f, "{}", char.escape_debug())?,
+                None => f.write_str("*")?,
+            }
+        }
+        f.write_str("\"")
+    }
+}
+
 impl Code {
     pub(super) fn names_at(&self, at: At) -> &[Box<str>] {
         self.names.get(at as usize).map_or(&[], |names| names)
@@ -161,19 +175,22 @@ impl fmt::Display for Code {
             match step {
                 I::Principal | I::Resource | I::Context | I::Truth | I::Fail => writeln!(f, "{step:?}")?,
                 I::Constant(at) => match self.constants.get(*at as usize) {
-                    Some(constant) => writeln!(f, "Constant {constant:?}")?,
+                    Some(constant) => writeln!(f, "Constant {constant}")?,
                     None => writeln!(f, "Constant ?")?,
                 },
                 I::Attribute(at) => writeln!(f, "Attribute {}", self.name_at(*at))?,
                 I::Has(at) => writeln!(f, "Has {}", self.names_at(*at).join("."))?,
                 I::Is(at) => writeln!(f, "Is {}", self.name_at(*at))?,
-                I::Like(at) => writeln!(f, "Like {:?}", self.patterns.get(*at as usize))?,
+                I::Like(at) => match self.patterns.get(*at as usize) {
+                    Some(pattern) => writeln!(f, "Like {pattern}")?,
+                    None => writeln!(f, "Like ?")?,
+                },
                 I::Unary(operation) => writeln!(f, "{operation:?}")?,
                 I::Binary(operation) => writeln!(f, "{operation:?}")?,
-                I::And(to) => writeln!(f, "And else {to}")?,
-                I::Or(to) => writeln!(f, "Or else {to}")?,
-                I::Unless(to) => writeln!(f, "Unless {to}")?,
-                I::Jump(to) => writeln!(f, "Jump {to}")?,
+                I::And(to) => writeln!(f, "And, or to {to}")?,
+                I::Or(to) => writeln!(f, "Or to {to}")?,
+                I::Unless(to) => writeln!(f, "Unless true to {to}")?,
+                I::Jump(to) => writeln!(f, "Jump to {to}")?,
                 I::Set(count) => writeln!(f, "Set of {count}")?,
                 I::Record(at) => writeln!(f, "Record of {}", self.names_at(*at).join(", "))?,
             }
