@@ -118,8 +118,9 @@ fn report(title: &str, contenders: &[Contender], seconds: &[Vec<f64>]) {
     }
     if let [small, _, large, cedar, least] = seconds {
         for (what, below, required) in [
-            ("1 M ÷ 1 k grants", small, Some(1.5)),
-            ("1 M ÷ cedar", cedar, Some(1.5)),
+            // What is left of a check is looking things up: memory that is far away counts, the policies hardly.
+            ("1 M ÷ 1 k grants", small, None),
+            ("1 M ÷ cedar", cedar, Some(0.125)),
             ("1 M ÷ cedar, least", least, None),
         ] {
             let ratios = Spread::of_ratios(large, below);

@@ -35,7 +35,9 @@ pub use supplied::{Claims, Supplied};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use cedar_policy::{Authorizer as CedarAuthorizer, Entity, EntityUid, PolicySet, RequestEnv, Schema};
+use cedar_policy::{
+    Authorizer as CedarAuthorizer, Entity, EntityTypeName, EntityUid, PolicySet, RequestEnv, Schema,
+};
 use compiled::{Compiled, NotCompiled};
 use declared::Declared;
 
@@ -51,20 +53,25 @@ struct Inner {
     schema: Schema,
     /// By action, then principal type and resource type: only the policies whose scope can match.
     /// Cedar's scope-based slicing theorem makes this sound; it saves the evaluation of all others.
-    environments: HashMap<String, Vec<Environment>>,
+    environments: Environments,
     ids: Vec<String>,
     warnings: Vec<PolicyError>,
-    version: String,
+    version: Arc<str>,
     /// Whether the schema has the actions of the commands: which are then no checks.
     has_commands: bool,
     authorizer: CedarAuthorizer,
 }
+
+/// Kinds of questions by their action's name.
+type Environments = HashMap<String, Vec<Environment>, foldhash::fast::RandomState>;
 
 /// One kind of question: who, does what, on what.
 #[derive(Debug)]
 struct Environment {
     principal_type: String,
     resource_type: String,
+    /// The same two.
+    types: [EntityTypeName; 2],
     action: EntityUid,
     /// The action with the groups that it is in; none when it is in none.
     action_entities: Vec<Entity>,
@@ -77,6 +84,8 @@ struct Environment {
     hints: Hints,
     /// What the schema declares.
     declared: Declared,
+    /// Whether it is a check, and no question that a command asks.
+    is_access: bool,
     /// Whether a `forbid` among them looks at the time by itself.
     timed_forbid: bool,
     /// The permits among them that look at the time by themselves.
@@ -139,7 +148,7 @@ impl Policies {
         resource_type: &str,
     ) -> Option<Vec<(&str, bool)>> {
         self.environment(principal_type, action, resource_type)
-            .filter(|_| self.is_access(action))
+            .filter(|environment| environment.is_access)
             .map(|environment| environment.declared.context_names().collect())
     }
 

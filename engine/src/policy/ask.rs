@@ -1,15 +1,15 @@
 //! Putting a question to the policies: to programs over the facts, and to Cedar.
 
-use cedar_policy::{Context, Decision, Entities, PolicySet, Request};
+use cedar_policy::{Context, Decision, Entities, EntityId, EntityTypeName, EntityUid, PolicySet, Request};
 
-use super::compiled::{self, Answer, Compiled, Constant, EntityTable, Named, TableFacts};
+use super::compiled::{self, Added, Answer, Compiled, Constant, EntityTable, Facts, Named, TableFacts, With};
 use super::evaluate::{AccessRequest, RequestError};
 use super::facts::DirectoryFacts;
 use super::load::name;
 use super::slice::{EntitySource, Slice, Unknown};
-use super::{Environment, Hints, Policies};
+use super::{Environment, Hints, Policies, supplied};
 use crate::directory::Coverage;
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, Uid};
 
 /// Who answers checks. The answers are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,17 +66,49 @@ impl<'a> QuestionFacts<'a> {
     }
 
     /// What the policies say. Without a context that is written out, it holds what the engine knows.
-    fn answer(self, compiled: &Compiled, context: Option<&[(Box<str>, Constant)]>, now: Timestamp) -> Answer {
-        match (self.of, context) {
-            (Of::Directory(facts), None) => compiled.answer(&facts),
-            (Of::Directory(facts), Some(context)) => compiled.answer(&facts.given(context)),
-            (Of::Table { table, principal, resource }, context) => {
+    fn answer(
+        self,
+        compiled: &Compiled,
+        context: Option<&[(Box<str>, Constant)]>,
+        added: Option<&(Added, Added)>,
+        now: Timestamp,
+    ) -> Answer {
+        match self.of {
+            Of::Directory(facts) => {
+                let facts = match context {
+                    Some(context) => facts.given(context),
+                    None => facts,
+                };
+                answer(compiled, &facts, added)
+            }
+            Of::Table { table, principal, resource } => {
                 let own = [("now".into(), Constant::Datetime(now.millis()))];
                 let (principal, resource) = (&principal, &resource);
                 let context = context.unwrap_or(&own);
-                compiled.answer(TableFacts { table, principal, resource, context })
+                answer(compiled, TableFacts { table, principal, resource, context }, added)
             }
         }
+    }
+
+    /// Whether principal and resource have an attribute of this name.
+    fn have(&self, name: &str) -> (bool, bool) {
+        fn have<'f, F: Facts<'f>>(facts: F, name: &str) -> (bool, bool) {
+            let has = |entity| matches!(facts.attribute(entity, name), Ok(Some(_)));
+            (has(facts.principal()), has(facts.resource()))
+        }
+        match &self.of {
+            Of::Directory(facts) => have(facts, name),
+            Of::Table { table, principal, resource } => {
+                have(TableFacts { table, principal, resource, context: &[] }, name)
+            }
+        }
+    }
+}
+
+fn answer<'f, F: Facts<'f>>(compiled: &'f Compiled, facts: F, added: Option<&'f (Added, Added)>) -> Answer {
+    match added {
+        Some((principal, resource)) => compiled.answer(With { facts, principal, resource }),
+        None => compiled.answer(facts),
     }
 }
 
@@ -96,9 +128,7 @@ impl<'a> Check<'a> {
         environment: Option<&Environment>,
     ) -> Result<Known<'a>, Unknown> {
         let request = self.request;
-        // What the asker supplies joins an entity of a slice.
         if evaluator == Evaluator::Compiled
-            && request.supplied.is_empty()
             && let Some(facts) =
                 self.source.facts(&request.principal, &request.action, &request.resource, self.now)
         {
@@ -134,7 +164,15 @@ impl Policies {
         } else {
             None
         };
-        let answer = facts.answer(&environment.compiled, given.as_deref(), check.now);
+        let added = if request.supplied.is_empty() {
+            None
+        } else {
+            match self.added(environment, check, &facts)? {
+                Some(added) => Some(added),
+                None => return self.run_cedar(environment, &environment.policies, check),
+            }
+        };
+        let answer = facts.answer(&environment.compiled, given.as_deref(), added.as_ref(), check.now);
         let verdict =
             self.verdict(environment, &answer, |policies| self.run_cedar(environment, policies, check))?;
         debug_assert_eq!(
@@ -143,6 +181,35 @@ impl Policies {
             "compiled policies and Cedar disagree about {request:?}"
         );
         Ok(verdict)
+    }
+
+    /// What the asker supplies of principal and resource. `None`: compiled policies do not know some of it.
+    fn added(
+        &self,
+        environment: &Environment,
+        check: &Check<'_>,
+        facts: &QuestionFacts<'_>,
+    ) -> Result<Option<(Added, Added)>, RequestError> {
+        let AccessRequest { principal, resource, supplied: said, .. } = check.request;
+        let (declared, hints, source) = (&environment.declared, &environment.hints, check.source);
+        let is_open = |of: &Uid, name: &str| hints.wants(name) && !source.knows(of.type_name(), name);
+        let uid = |name: &EntityTypeName, of: &Uid| {
+            EntityUid::from_type_name_and_id(name.clone(), EntityId::new(of.id()))
+        };
+        let [one, other] = &environment.types;
+        let of_principal =
+            supplied::added(&uid(one, principal), &said.principal, &declared.principal, |name| {
+                is_open(principal, name) && !facts.have(name).0
+            })?;
+        // Of one who is both, what was said of the principal is known.
+        let is_said = |name: &str| {
+            principal == resource && of_principal.iter().flatten().any(|(own, _)| **own == *name)
+        };
+        let of_resource =
+            supplied::added(&uid(other, resource), &said.resource, &declared.resource, |name| {
+                is_open(resource, name) && !facts.have(name).1 && !is_said(name)
+            })?;
+        Ok(of_principal.zip(of_resource))
     }
 
     /// What programs say, with what `cedar` says of the policies that are no programs. Where one failed, Cedar has the
@@ -171,10 +238,7 @@ impl Policies {
         check: &Check<'_>,
     ) -> Result<Verdict, RequestError> {
         match check.slice(Some(environment)) {
-            Ok(slice) => {
-                let context = self.context(environment, check.request, slice.coverage, check.now)?;
-                Ok(self.ask(environment, policies, slice, context))
-            }
+            Ok(slice) => self.ask_about_slice(environment, policies, check, slice),
             Err(Unknown::Facts(message)) => Ok(Verdict::failed(message)),
             Err(Unknown::Principal | Unknown::Resource) => {
                 Ok(Verdict::failed("the source does not know what it knew before".to_owned()))
@@ -182,10 +246,11 @@ impl Policies {
         }
     }
 
-    /// Asks Cedar about all policies, with what the asker supplies.
+    /// Asks Cedar about some of the policies, with what the asker supplies.
     pub(super) fn ask_about_slice(
         &self,
         environment: &Environment,
+        policies: &PolicySet,
         check: &Check<'_>,
         mut slice: Slice,
     ) -> Result<Verdict, RequestError> {
@@ -197,7 +262,7 @@ impl Policies {
             slice.add(&principal, &supplied.principal, &declared.principal, hints, *source)?;
             slice.add(&resource, &supplied.resource, &declared.resource, hints, *source)?;
         }
-        Ok(self.ask(environment, &environment.policies, slice, context))
+        Ok(self.ask(environment, policies, slice, context))
     }
 
     /// Asks Cedar. An error of any policy turns the answer into a denial.

@@ -17,6 +17,7 @@ mod read;
 mod table;
 mod term;
 mod value;
+mod with;
 
 use std::sync::Arc;
 
@@ -31,9 +32,11 @@ use machine::Machine;
 pub(crate) use read::Kind;
 pub use read::NotCompiled;
 use read::{NESTED, Reader};
+use table::Row;
 pub(crate) use table::{EntityTable, TableFacts, fields};
 use term::Term;
 pub(crate) use value::{Facts, Failed, Fields, Members, Step, Value};
+pub(crate) use with::{Added, With};
 
 /// The policies that can match one kind of question.
 #[derive(Debug, Default)]
@@ -171,48 +174,80 @@ pub fn answer(
     request: &Request,
     entities: &Entities,
 ) -> Result<Compared, Vec<(String, NotCompiled)>> {
-    let unknown = Vec::new;
-    let (Some(principal), Some(action), Some(resource)) =
-        (request.principal(), request.action(), request.resource())
-    else {
-        return Err(unknown());
-    };
-    let named = |uid: &cedar_policy::EntityUid| Named::of(uid.as_ref());
-    let (principal, resource) = (named(principal), named(resource));
-    let groups: Vec<ast::EntityUID> = entities
-        .ancestors(action)
-        .into_iter()
-        .flatten()
-        .chain([action])
-        .map(|uid| AsRef::<ast::EntityUID>::as_ref(uid).clone())
-        .collect();
-    let kind = Kind {
-        principal_type: &principal.type_name,
-        action: action.as_ref(),
-        action_groups: &groups,
-        resource_type: &resource.type_name,
-    };
-    let policies: &ast::PolicySet = policies.as_ref();
-    let compiled = Compiled::new(policies.policies(), kind);
-    if !compiled.not_compiled.is_empty() {
-        let why = |(id, why): &(Arc<str>, NotCompiled)| (id.to_string(), why.clone());
-        return Err(compiled.not_compiled.iter().map(why).collect());
-    }
-    let request: &ast::Request = request.as_ref();
-    let context = request.context().and_then(fields).ok_or_else(unknown)?;
-    let table = EntityTable::new(entities).ok_or_else(unknown)?;
-    let facts = TableFacts { table: &table, principal: &principal, resource: &resource, context: &context };
-    let answer = compiled.answer(facts);
-    let allowed = answer.forbids.is_empty() && !answer.permits.is_empty();
-    let ids = |places: &Few| {
-        let mut ids: Vec<String> =
-            places.iter().filter_map(|place| compiled.id(place)).map(ToString::to_string).collect();
-        ids.sort_unstable();
-        ids
-    };
-    Ok(Compared {
-        decision: if allowed { Decision::Allow } else { Decision::Deny },
-        determining_policies: ids(if answer.forbids.is_empty() { &answer.permits } else { &answer.forbids }),
-        failed: ids(&answer.failed),
-    })
+    let table = EntityTable::new(entities).ok_or_else(Vec::new)?;
+    Question::new(policies, request, entities, &table).map(|question| question.answer())
 }
+
+/// A question about Cedar's entities, with the policies compiled for it.
+struct Question<'t> {
+    compiled: Compiled,
+    principal: Named,
+    resource: Named,
+    context: Row,
+    table: &'t EntityTable,
+}
+
+impl<'t> Question<'t> {
+    /// The table is that of the entities.
+    fn new(
+        policies: &PolicySet,
+        request: &Request,
+        entities: &Entities,
+        table: &'t EntityTable,
+    ) -> Result<Self, Vec<(String, NotCompiled)>> {
+        let unknown = Vec::new;
+        let (Some(principal), Some(action), Some(resource)) =
+            (request.principal(), request.action(), request.resource())
+        else {
+            return Err(unknown());
+        };
+        let named = |uid: &cedar_policy::EntityUid| Named::of(uid.as_ref());
+        let (principal, resource) = (named(principal), named(resource));
+        let groups: Vec<ast::EntityUID> = entities
+            .ancestors(action)
+            .into_iter()
+            .flatten()
+            .chain([action])
+            .map(|uid| AsRef::<ast::EntityUID>::as_ref(uid).clone())
+            .collect();
+        let kind = Kind {
+            principal_type: &principal.type_name,
+            action: action.as_ref(),
+            action_groups: &groups,
+            resource_type: &resource.type_name,
+        };
+        let policies: &ast::PolicySet = policies.as_ref();
+        let compiled = Compiled::new(policies.policies(), kind);
+        if !compiled.not_compiled.is_empty() {
+            let why = |(id, why): &(Arc<str>, NotCompiled)| (id.to_string(), why.clone());
+            return Err(compiled.not_compiled.iter().map(why).collect());
+        }
+        let request: &ast::Request = request.as_ref();
+        let context = request.context().and_then(fields).ok_or_else(unknown)?;
+        Ok(Self { compiled, principal, resource, context, table })
+    }
+
+    fn answer(&self) -> Compared {
+        let Self { compiled, principal, resource, context, table } = self;
+        let answer = compiled.answer(TableFacts { table, principal, resource, context });
+        let allowed = answer.forbids.is_empty() && !answer.permits.is_empty();
+        let ids = |places: &Few| {
+            let mut ids: Vec<String> =
+                places.iter().filter_map(|place| compiled.id(place)).map(ToString::to_string).collect();
+            ids.sort_unstable();
+            ids
+        };
+        Compared {
+            decision: if allowed { Decision::Allow } else { Decision::Deny },
+            determining_policies: ids(if answer.forbids.is_empty() {
+                &answer.permits
+            } else {
+                &answer.forbids
+            }),
+            failed: ids(&answer.failed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

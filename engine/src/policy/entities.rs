@@ -192,7 +192,8 @@ mod tests {
     fn load(entities: &[Value]) -> Result<EntityStore, EntitiesError> {
         let schema = PolicyFile {
             name: "schema".to_owned(),
-            text: "entity Group in [Group]; action read appliesTo { principal: Group, resource: Group };".to_owned(),
+            text: "entity Group in [Group]; action read appliesTo { principal: Group, resource: Group };"
+                .to_owned(),
         };
         let policies =
             Policies::load_for_checks(&PolicySources { schema: Some(schema), policies: Vec::new() }).unwrap();

@@ -1,13 +1,15 @@
 //! A check: may this principal do this now?
 
+use std::sync::Arc;
+
 use cedar_policy::Decision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::ask::{Check, Evaluator, Known, Verdict};
+use super::load::is_asked_by_commands;
 use super::slice::{EntitySource, Unknown};
 use super::{Claims, Environment, Policies, Supplied};
-use crate::command::Command;
 use crate::directory::{Coverage, Revision};
 use crate::domain::{Timestamp, Uid};
 
@@ -91,7 +93,7 @@ pub struct Evaluation {
     pub reason: Option<DenyReason>,
     /// The policies that were asked.
     #[serde(skip)]
-    pub policy_version: String,
+    pub policy_version: Arc<str>,
 }
 
 impl Evaluation {
@@ -202,16 +204,17 @@ impl Policies {
                 return Ok(self.answer(Decision::Deny, Vec::new(), vec![message], None, revision, reason));
             }
         };
-        if !self.has_action(&request.action) || !self.is_access(&request.action) {
-            return deny(DenyReason::UnknownAction);
-        }
         let coverage = known.coverage();
-        let Some(environment) = environment else {
-            return deny(without_forbid(coverage));
+        let environment = match environment {
+            Some(environment) if environment.is_access => environment,
+            None if self.has_action(&request.action) && self.is_access(&request.action) => {
+                return deny(without_forbid(coverage));
+            }
+            Some(_) | None => return deny(DenyReason::UnknownAction),
         };
         let verdict = match known {
             Known::Facts(facts) => self.run(environment, &check, facts)?,
-            Known::Slice(slice) => self.ask_about_slice(environment, &check, slice)?,
+            Known::Slice(slice) => self.ask_about_slice(environment, &environment.policies, &check, slice)?,
         };
         let allowed = verdict.decision == Decision::Allow;
         let reason = if allowed {
@@ -259,7 +262,7 @@ impl Policies {
 
     /// Whether an action is one that is checked; the others are asked by commands.
     pub(super) fn is_access(&self, action: &str) -> bool {
-        !self.inner.has_commands || (!Command::NAMES.contains(&action) && action != "keepAsking")
+        !self.inner.has_commands || !is_asked_by_commands(action)
     }
 
     fn answer(
@@ -271,7 +274,7 @@ impl Policies {
         revision: Revision,
         reason: Option<DenyReason>,
     ) -> Evaluation {
-        let policy_version = self.version().to_owned();
+        let policy_version = self.inner.version.clone();
         Evaluation { decision, determining_policies, errors, valid_until, revision, reason, policy_version }
     }
 }

@@ -144,43 +144,18 @@ impl<'a> DirectoryFacts<'a> {
         (principal, action, resource): (&'a Uid, &'a str, &'a Uid),
         now: Timestamp,
     ) -> Result<(Self, Option<Coverage>), Unknown> {
-        let kind = Type::named(principal.type_name()).ok_or(Unknown::Principal)?;
-        let who = principal.id();
-        let is_known = match kind {
-            Type::Operator => who.parse::<OperatorId>().is_ok(),
-            Type::Installer => directory.installer(who).is_some(),
-            Type::EndUser => directory.end_user(who).is_some(),
-            Type::Company
-            | Type::Site
-            | Type::Device
-            | Type::Invite
-            | Type::PermissionApplication
-            | Type::ResetTicket
-            | Type::Grant => false,
-        };
-        if !is_known {
+        let who =
+            Node::at_hand(Type::named(principal.type_name()).ok_or(Unknown::Principal)?, principal.id());
+        let what = Type::named(resource.type_name()).map(|kind| Node::at_hand(kind, resource.id()));
+        // Of what is not known, nothing is looked at.
+        let mut facts = Self::new(directory, who, what.unwrap_or(who), Context::Check { now, grant: None });
+        if !facts.knows_principal() {
             return Err(Unknown::Principal);
         }
-        let principal = Node::at_hand(kind, who);
-        let kind = Type::named(resource.type_name()).ok_or(Unknown::Resource)?;
-        let what = resource.id();
-        let is_known = match kind {
-            Type::Company => directory.has_company(what),
-            Type::EndUser => directory.end_user(what).is_some(),
-            Type::Installer => directory.installer(what).is_some(),
-            Type::Site => directory.site(what).is_some(),
-            Type::Device => directory.device(what).is_some(),
-            Type::Invite => directory.invite(what).is_some(),
-            Type::PermissionApplication => directory.application(what).is_some(),
-            Type::ResetTicket => directory.ticket(what).is_some(),
-            Type::Grant => directory.grant(what).is_some(),
-            Type::Operator => false,
-        };
-        if !is_known {
+        if what.is_none() || !facts.knows_resource() {
             return Err(Unknown::Resource);
         }
-        let resource = Node::at_hand(kind, what);
-        let mut facts = Self::new(directory, principal, resource, Context::Check { now, grant: None });
+        let what = resource.id();
         let coverage = facts.installer.and_then(|(_, installer)| {
             let permission = Permission::named(action)?;
             let of_device = facts.device.filter(|_| !permission.is_site_wide());
@@ -194,6 +169,34 @@ impl<'a> DirectoryFacts<'a> {
         }
         facts.look_back(None);
         Ok((facts, coverage))
+    }
+
+    /// Whether the principal may be somebody: registered, or one of those who are not.
+    fn knows_principal(&self) -> bool {
+        let id = self.principal.id;
+        match self.principal.kind {
+            Kind::Known(Type::Operator) => id.parse::<OperatorId>().is_ok(),
+            Kind::Known(Type::Installer) => self.installer.is_some(),
+            Kind::Known(Type::EndUser) => self.directory.end_user(id).is_some(),
+            Kind::Known(_) | Kind::Other(_) => false,
+        }
+    }
+
+    fn knows_resource(&self) -> bool {
+        let (directory, id) = (self.directory, self.resource.id);
+        let Kind::Known(kind) = self.resource.kind else { return false };
+        match kind {
+            Type::Company => directory.has_company(id),
+            Type::EndUser => directory.end_user(id).is_some(),
+            Type::Installer => directory.installer(id).is_some(),
+            Type::Site => self.site.is_some(),
+            Type::Device => self.device.is_some(),
+            Type::Invite => directory.invite(id).is_some(),
+            Type::PermissionApplication => directory.application(id).is_some(),
+            Type::ResetTicket => directory.ticket(id).is_some(),
+            Type::Grant => directory.grant(id).is_some(),
+            Type::Operator => false,
+        }
     }
 
     /// The same, with a context that is written out.

@@ -17,7 +17,7 @@ use super::compiled::{self, Compiled};
 use super::declared::Declared;
 use super::depth;
 use super::sight::{Hints, looks_at_the_time};
-use super::{Environment, Evaluator, Inner, Policies};
+use super::{Environment, Environments, Evaluator, Inner, Policies};
 use crate::command::Command;
 use crate::ledger::hex;
 
@@ -172,10 +172,11 @@ impl Policies {
         ids.sort();
         let known =
             policies.into_iter().map(|policy| Known::new(policy, &homes)).collect::<Result<Vec<_>, _>>()?;
+        let has_commands = lacking(&schema).is_empty();
         let inner = Inner {
-            environments: environments(&schema, &known)?,
-            has_commands: lacking(&schema).is_empty(),
-            version: version(schema_file, files),
+            environments: environments(&schema, &known, has_commands)?,
+            has_commands,
+            version: version(schema_file, files).into(),
             schema,
             ids,
             warnings,
@@ -207,6 +208,11 @@ fn load_schema(file: &PolicyFile) -> Result<Schema, PolicyErrors> {
     let (schema, _) = Schema::from_cedarschema_str(&file.text)
         .map_err(|error| PolicyErrors(vec![located(file, &error)]))?;
     Ok(schema)
+}
+
+/// Whether commands are asked by this action.
+pub(super) fn is_asked_by_commands(action: &str) -> bool {
+    Command::NAMES.contains(&action) || action == "keepAsking"
 }
 
 /// The actions that commands are asked by and that the schema does not have.
@@ -342,9 +348,10 @@ impl Known {
 fn environments(
     schema: &Schema,
     policies: &[Known],
-) -> Result<HashMap<String, Vec<Environment>>, PolicyErrors> {
+    has_commands: bool,
+) -> Result<Environments, PolicyErrors> {
     let actions = schema.action_entities().map_err(|error| one("schema", error.to_string()))?;
-    let mut environments: HashMap<String, Vec<Environment>> = HashMap::new();
+    let mut environments = Environments::default();
     for request in schema.request_envs() {
         let action = request.action();
         let groups: BTreeSet<&EntityUid> =
@@ -389,6 +396,7 @@ fn environments(
         let environment = Environment {
             principal_type: request.principal().to_string(),
             resource_type: request.resource().to_string(),
+            types: [request.principal().clone(), request.resource().clone()],
             action: action.clone(),
             action_entities: if groups.len() > 1 {
                 groups.iter().filter_map(|uid| actions.get(uid).cloned()).collect()
@@ -396,6 +404,7 @@ fn environments(
                 Vec::new()
             },
             declared: Declared::new(schema, request.principal(), action, request.resource()),
+            is_access: !has_commands || !is_asked_by_commands(action.id().unescaped()),
             timed_forbid: timed(Effect::Forbid).next().is_some(),
             timed_permits: timed(Effect::Permit).map(|policy| name(policy.id()).to_owned()).collect(),
             not_compiled: not_compiled(&compiled, &matching)?,

@@ -10,9 +10,11 @@ use cedar_policy_core::ast::{self, RestrictedExpr};
 use cedar_policy_core::entities::conformance::typecheck_restricted_expr_against_schematype;
 use cedar_policy_core::entities::json::err::JsonDeserializationErrorContext;
 use cedar_policy_core::entities::json::{SchemaType, ValueParser};
+use cedar_policy_core::evaluator::RestrictedEvaluator;
 use cedar_policy_core::extensions::Extensions;
 use serde_json::{Map, Value};
 
+use super::compiled::{Added, Constant};
 use super::context::names_an_entity;
 use super::declared::{Declarations, OWN};
 use super::evaluate::{AccessRequest, RequestError};
@@ -120,7 +122,7 @@ impl Slice {
             if let Some(declared) = declared.get(name) {
                 let value = typed(value, declared, uid, name)
                     .map_err(|message| RequestError::Attribute { name: name.clone(), message })?;
-                added.insert(name.clone(), value);
+                added.insert(name.clone(), RestrictedExpression::from(value));
             }
         }
         let whole = if added.is_empty() { before } else { Some(joined(uid, before, added)?) };
@@ -129,13 +131,44 @@ impl Slice {
     }
 }
 
+const NAMES_AN_ENTITY: &str = "it names an entity; only values can be supplied";
+const HAS_NO_VALUE: &str = "it has no value";
+
+/// What the asker knows of an entity, of the attributes that are open to them: as [`Slice::add`], for compiled policies.
+/// `None`: something is not of a kind that they know.
+///
+/// # Errors
+/// When something is not of the type that the schema declares.
+pub(super) fn added(
+    uid: &EntityUid,
+    supplied: &Map<String, Value>,
+    declared: &Declarations,
+    is_open: impl Fn(&str) -> bool,
+) -> Result<Option<Added>, RequestError> {
+    let mut added = Added::new();
+    for (name, value) in supplied.iter().filter(|(name, _)| is_open(name)) {
+        let Some(declared) = declared.get(name) else { continue };
+        let wrong = |message| RequestError::Attribute { name: name.clone(), message };
+        let expression = typed(value, declared, uid, name).map_err(wrong)?;
+        let evaluator = RestrictedEvaluator::new(Extensions::all_available());
+        let value = evaluator.interpret(expression.as_borrowed());
+        let value = value.map_err(|_| wrong(HAS_NO_VALUE.to_owned()))?;
+        match Constant::of(&value) {
+            None => return Ok(None),
+            Some(value) if value.names_an_entity() => return Err(wrong(NAMES_AN_ENTITY.to_owned())),
+            Some(value) => added.push((name.as_str().into(), value)),
+        }
+    }
+    Ok(Some(added))
+}
+
 /// A value of the type that the schema declares.
 fn typed(
     value: &Value,
     declared: &SchemaType,
     uid: &EntityUid,
     name: &str,
-) -> Result<RestrictedExpression, String> {
+) -> Result<RestrictedExpr, String> {
     let extensions = Extensions::all_available();
     let context =
         || JsonDeserializationErrorContext::EntityAttribute { uid: uid.as_ref().clone(), attr: name.into() };
@@ -145,7 +178,7 @@ fn typed(
         .map_err(|error| error.to_string())?;
     typecheck_restricted_expr_against_schematype(value.as_borrowed(), declared, extensions)
         .map_err(|error| error.to_string())?;
-    Ok(RestrictedExpression::from(value))
+    Ok(value)
 }
 
 /// The entity as it is known, with more attributes.
@@ -176,9 +209,9 @@ fn joined(
     for name in names {
         let message = match whole.attr(&name) {
             // The slice holds what principal and resource lead to, and nothing of what is named only here.
-            Some(Ok(value)) if names_an_entity(&value) => "it names an entity; only values can be supplied",
+            Some(Ok(value)) if names_an_entity(&value) => NAMES_AN_ENTITY,
             Some(Ok(_)) => continue,
-            Some(Err(_)) | None => "it has no value",
+            Some(Err(_)) | None => HAS_NO_VALUE,
         };
         return Err(RequestError::Attribute { name, message: message.to_owned() });
     }

@@ -98,7 +98,7 @@ fn a_set_of_policies_is_named_by_what_is_in_it() {
     let versions: std::collections::BTreeSet<&str> = all.iter().map(Policies::version).collect();
     assert_eq!(versions.len(), all.len());
     let answer = ask(&all[2], OLGA, "2026-01-01T12:00:00Z");
-    assert_eq!(answer.policy_version, all[2].version());
+    assert_eq!(*answer.policy_version, *all[2].version());
 }
 
 #[test]

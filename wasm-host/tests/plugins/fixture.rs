@@ -27,7 +27,7 @@ impl Authority for Ivan {
             valid_until: allowed.then(|| Timestamp::from_millis(1_000)),
             revision: 7,
             reason: (!allowed).then_some(DenyReason::NoGrant),
-            policy_version: "v".to_owned(),
+            policy_version: "v".into(),
         })
     }
 

@@ -115,6 +115,22 @@ impl Constant {
         }
     }
 
+    /// Whether it is, or holds, an entity.
+    pub(crate) fn names_an_entity(&self) -> bool {
+        match self {
+            Self::Entity(_) => true,
+            Self::Set(members) => members.iter().any(Self::names_an_entity),
+            Self::Record(fields) => fields.iter().any(|(_, value)| value.names_an_entity()),
+            Self::Bool(_)
+            | Self::Long(_)
+            | Self::Text(_)
+            | Self::Datetime(_)
+            | Self::Duration(_)
+            | Self::Decimal(_)
+            | Self::Ip(_) => false,
+        }
+    }
+
     /// How this is to a text in the order of constants.
     pub(crate) fn cmp_text(&self, text: &str) -> Ordering {
         match self {
@@ -147,7 +163,8 @@ impl fmt::Display for Constant {
                 listed(f, ["[", "]"], &members.iter().map(ToString::to_string).collect::<Vec<_>>())
             }
             Self::Record(fields) => {
-                let field = |(name, value): &(Box<str>, Self)| format!("\"{}\": {value}", name.escape_debug());
+                let field =
+                    |(name, value): &(Box<str>, Self)| format!("\"{}\": {value}", name.escape_debug());
                 listed(f, ["{", "}"], &fields.iter().map(field).collect::<Vec<_>>())
             }
             Self::Datetime(moment) => write!(f, "datetime, {moment} ms"),

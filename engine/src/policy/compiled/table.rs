@@ -10,7 +10,7 @@ use super::index::Names;
 use super::value::{Facts, Fields, Step, Value};
 
 /// Names with their values, sorted by name.
-type Row = Box<[(Box<str>, Constant)]>;
+pub(super) type Row = Box<[(Box<str>, Constant)]>;
 
 /// Entities, to be found by their names.
 #[derive(Debug, Clone, Default)]

@@ -100,6 +100,25 @@ pub(crate) enum Fields<'a, R> {
 }
 
 impl<'a, F: Facts<'a>> Value<'a, F> {
+    /// The same among other facts that know things by the same keys.
+    pub(crate) fn carried<G>(self) -> Value<'a, G>
+    where
+        G: Facts<'a, Entity = F::Entity, Set = F::Set, Record = F::Record>,
+    {
+        match self {
+            Self::Bool(truth) => Value::Bool(truth),
+            Self::Long(number) => Value::Long(number),
+            Self::Text(text) => Value::Text(text),
+            Self::Entity(entity) => Value::Entity(entity),
+            Self::Set(members) => Value::Set(members),
+            Self::Record(fields) => Value::Record(fields),
+            Self::Datetime(moment) => Value::Datetime(moment),
+            Self::Duration(span) => Value::Duration(span),
+            Self::Decimal(number) => Value::Decimal(number),
+            Self::Ip(ip) => Value::Ip(ip),
+        }
+    }
+
     /// A value that stands still.
     pub(crate) fn of(constant: &'a Constant, facts: F) -> Self {
         match constant {

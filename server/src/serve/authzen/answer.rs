@@ -1,9 +1,11 @@
 //! Answers, in AuthZEN's words (AuthZEN 1.0 §4.5).
 
+use std::sync::Arc;
+
 use consentry::policy::{DenyReason, Evaluation};
 use consentry::{Revision, Timestamp};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::serve::access_requests::Said;
 use crate::serve::problem::Problem;
@@ -29,13 +31,19 @@ enum Context {
         #[serde(skip_serializing_if = "Option::is_none")]
         valid_until: Option<Timestamp>,
         revision: Revision,
-        policy_version: String,
+        #[serde(serialize_with = "text")]
+        #[schemars(with = "String")]
+        policy_version: Arc<str>,
         /// What is said about asking for access, and about an approval that was shown (ARAP).
         #[serde(flatten)]
         said: Option<Box<Said>>,
     },
     /// It was no question: denied (AuthZEN 1.0 §6.3.1).
     Failed { error: Failed },
+}
+
+fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

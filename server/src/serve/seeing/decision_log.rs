@@ -158,7 +158,7 @@ impl DecisionLog {
             errors: evaluation.map_or(&[], |evaluation| &evaluation.errors),
             valid_until: evaluation.and_then(|evaluation| evaluation.valid_until),
             revision: evaluation.map(|evaluation| evaluation.revision),
-            policy_version: evaluation.map(|evaluation| evaluation.policy_version.as_str()),
+            policy_version: evaluation.map(|evaluation| &*evaluation.policy_version),
             microseconds: u64::try_from(
                 clock::started().saturating_duration_since(asker.started).as_micros(),
             )
