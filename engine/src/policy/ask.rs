@@ -37,7 +37,6 @@ pub(super) struct Check<'a> {
 }
 
 /// What a source knows of a check.
-#[expect(clippy::large_enum_variant, reason = "it is on the stack, and looked at in place")]
 pub(super) enum Known<'a> {
     Facts(QuestionFacts<'a>),
     Slice(Slice),
@@ -50,7 +49,6 @@ pub struct QuestionFacts<'a> {
     coverage: Option<Coverage>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "it is on the stack, and looked at in place")]
 enum Of<'a> {
     Directory(DirectoryFacts<'a>),
     Table { table: &'a EntityTable, principal: Named, resource: Named },

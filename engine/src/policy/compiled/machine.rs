@@ -313,9 +313,10 @@ impl<'a, F: Facts<'a>> Machine<'a, F> {
             Binary::Multiply => Value::Long(long(first)?.checked_mul(long(second)?).ok_or(Failed)?),
             Binary::In => {
                 let entity = entity(first)?;
-                Value::Bool(match second {
-                    Value::Entity(ancestor) => self.is_in(entity, ancestor)?,
-                    _ => self.is_in_any(entity, set(second)?)?,
+                Value::Bool(if let Value::Entity(ancestor) = second {
+                    self.is_in(entity, ancestor)?
+                } else {
+                    self.is_in_any(entity, set(second)?)?
                 })
             }
             Binary::Contains => Value::Bool(self.contains(set(first)?, second)),

@@ -7,7 +7,7 @@ use cedar_policy_core::ast::{
 
 use super::constant::{self, Constant, Named};
 use super::instruction::{Binary, Pattern, Unary};
-use super::term::Term;
+use super::term::{Sort, Term};
 
 /// What is known of every question of one kind.
 #[derive(Debug, Clone, Copy)]
@@ -38,9 +38,6 @@ pub enum NotCompiled {
 
 /// How deep conditions may be nested; chains of `&&` and of `||` count once.
 pub(crate) const NESTED: u32 = 128;
-
-const TRUE: Term = Term::Constant(Constant::Bool(true));
-const FALSE: Term = Term::Constant(Constant::Bool(false));
 
 /// Reads expressions for one kind of question.
 pub(super) struct Reader<'k> {
@@ -77,7 +74,7 @@ impl Reader<'_> {
                 term(arg)?,
             ),
             ExprKind::BinaryApp { op: BinaryOp::In, arg1, arg2 } if is_action(arg1) => {
-                self.action_in(&term(arg2)?)?
+                self.action_in(term(arg2)?)?
             }
             ExprKind::BinaryApp { op, arg1, arg2 } => Term::binary(binary(*op), term(arg1)?, term(arg2)?),
             ExprKind::ExtensionFunctionApp { fn_name, args } => {
@@ -107,11 +104,11 @@ impl Reader<'_> {
 
     fn choice(&self, test: Term, branches: [&Expr; 2], depth: u32) -> Result<Term, NotCompiled> {
         let [then, otherwise] = branches.map(|branch| self.term(branch, depth));
-        Ok(match test {
-            TRUE => then?,
-            FALSE => otherwise?,
-            Term::Constant(_) | Term::Fail => Term::Fail,
-            test => Term::If(Box::new([test, then?, otherwise?])),
+        Ok(match test.sort() {
+            Sort::Constant(Constant::Bool(true)) => then?,
+            Sort::Constant(Constant::Bool(false)) => otherwise?,
+            Sort::Constant(_) | Sort::Fails => Term::Fail,
+            Sort::Open(test) => Term::If(Box::new([test, then?, otherwise?])),
         })
     }
 
@@ -128,30 +125,30 @@ impl Reader<'_> {
     }
 
     /// The schema has said what the action is in.
-    fn action_in(&self, of: &Term) -> Result<Term, NotCompiled> {
+    fn action_in(&self, of: Term) -> Result<Term, NotCompiled> {
         let is_group = |name: &Named| self.kind.action_groups.iter().any(|group| Named::of(group) == *name);
-        Ok(match of {
-            Term::Constant(Constant::Entity(name)) => Term::truth(is_group(name)),
-            Term::Constant(Constant::Set(members)) => {
+        Ok(match of.sort() {
+            Sort::Constant(Constant::Entity(name)) => Term::truth(is_group(&name)),
+            Sort::Constant(Constant::Set(members)) => {
                 let mut found = false;
-                for member in members {
+                for member in &members {
                     let Constant::Entity(name) = member else { return Ok(Term::Fail) };
                     found |= is_group(name);
                 }
                 Term::truth(found)
             }
-            Term::Constant(_) | Term::Fail => Term::Fail,
-            _ => return Err(NotCompiled::Action),
+            Sort::Constant(_) | Sort::Fails => Term::Fail,
+            Sort::Open(_) => return Err(NotCompiled::Action),
         })
     }
 
     fn is(&self, term: Term, type_name: &str) -> Term {
-        match &term {
-            Term::Principal => Term::truth(self.kind.principal_type == type_name),
-            Term::Resource => Term::truth(self.kind.resource_type == type_name),
-            Term::Constant(Constant::Entity(name)) => Term::truth(*name.type_name == *type_name),
-            Term::Constant(_) | Term::Context | Term::Fail => Term::Fail,
-            _ => Term::Is(Box::new(term), type_name.into()),
+        match term.sort() {
+            Sort::Open(Term::Principal) => Term::truth(self.kind.principal_type == type_name),
+            Sort::Open(Term::Resource) => Term::truth(self.kind.resource_type == type_name),
+            Sort::Constant(Constant::Entity(name)) => Term::truth(*name.type_name == *type_name),
+            Sort::Constant(_) | Sort::Open(Term::Context) | Sort::Fails => Term::Fail,
+            Sort::Open(term) => Term::Is(Box::new(term), type_name.into()),
         }
     }
 }

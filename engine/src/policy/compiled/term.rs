@@ -27,7 +27,25 @@ pub(super) enum Term {
     Fail,
 }
 
+/// What there is to say of an expression before it is run.
+pub(super) enum Sort {
+    /// What it comes to.
+    Constant(Constant),
+    Fails,
+    /// That is for the facts to say.
+    Open(Term),
+}
+
 impl Term {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "facts come into everything else")]
+    pub(super) fn sort(self) -> Sort {
+        match self {
+            Self::Constant(constant) => Sort::Constant(constant),
+            Self::Fail => Sort::Fails,
+            open => Sort::Open(open),
+        }
+    }
+
     /// The same, where it is a Boolean; failing otherwise.
     pub(super) fn truthful(term: &Self) -> Self {
         if term.is_boolean() { term.clone() } else { Self::And(vec![term.clone()]) }
@@ -42,30 +60,34 @@ impl Term {
     }
 
     pub(super) fn attribute(of: Self, name: &str) -> Self {
-        match of {
-            Self::Constant(Constant::Record(fields)) => {
+        match of.sort() {
+            Sort::Constant(Constant::Record(fields)) => {
                 let field = fields.iter().find(|(own, _)| **own == *name);
                 field.map_or(Self::Fail, |(_, value)| Self::Constant(value.clone()))
             }
-            Self::Constant(Constant::Entity(_)) => Self::Attribute(Box::new(of), name.into()),
-            Self::Constant(_) | Self::Fail => Self::Fail,
-            of => Self::Attribute(Box::new(of), name.into()),
+            Sort::Constant(entity @ Constant::Entity(_)) => {
+                Self::Attribute(Box::new(Self::Constant(entity)), name.into())
+            }
+            Sort::Constant(_) | Sort::Fails => Self::Fail,
+            Sort::Open(of) => Self::Attribute(Box::new(of), name.into()),
         }
     }
 
     pub(super) fn has(of: Self, path: Box<[Box<str>]>) -> Self {
-        match of {
-            Self::Constant(Constant::Record(_) | Constant::Entity(_)) => Self::Has(Box::new(of), path),
-            Self::Constant(_) | Self::Fail => Self::Fail,
-            of => Self::Has(Box::new(of), path),
+        match of.sort() {
+            Sort::Constant(of @ (Constant::Record(_) | Constant::Entity(_))) => {
+                Self::Has(Box::new(Self::Constant(of)), path)
+            }
+            Sort::Constant(_) | Sort::Fails => Self::Fail,
+            Sort::Open(of) => Self::Has(Box::new(of), path),
         }
     }
 
     pub(super) fn like(of: Self, pattern: Pattern) -> Self {
-        match of {
-            Self::Constant(Constant::Text(text)) => Self::truth(pattern.matches(&text)),
-            Self::Constant(_) | Self::Fail => Self::Fail,
-            of => Self::Like(Box::new(of), pattern),
+        match of.sort() {
+            Sort::Constant(Constant::Text(text)) => Self::truth(pattern.matches(&text)),
+            Sort::Constant(_) | Sort::Fails => Self::Fail,
+            Sort::Open(of) => Self::Like(Box::new(of), pattern),
         }
     }
 
@@ -85,12 +107,14 @@ impl Term {
 
     /// As a constant, if its parts are and nothing else comes into it.
     fn folded(self) -> Self {
-        let is_constant = match &self {
-            Self::Unary(_, of) => of.constant().is_some(),
+        let is_constant = if let Self::Unary(_, of) = &self {
+            of.constant().is_some()
+        } else if let Self::Binary(operation, both) = &self {
             // What is in what, and what has which tags, is for the facts to say.
-            Self::Binary(Binary::In | Binary::HasTag | Binary::Tag, _) => false,
-            Self::Binary(_, both) => both.iter().all(|of| of.constant().is_some()),
-            _ => false,
+            !matches!(operation, Binary::In | Binary::HasTag | Binary::Tag)
+                && both.iter().all(|of| of.constant().is_some())
+        } else {
+            false
         };
         if is_constant { super::emit::folded(&self).map_or(Self::Fail, Self::Constant) } else { self }
     }
@@ -128,19 +152,19 @@ impl Term {
     fn linked(links: Vec<Self>, goes_on: bool) -> Self {
         let mut kept: Vec<Self> = Vec::new();
         for link in links {
-            match link {
-                Self::Constant(Constant::Bool(truth)) if truth == goes_on => {}
-                Self::Constant(Constant::Bool(_)) => {
+            match link.sort() {
+                Sort::Constant(Constant::Bool(truth)) if truth == goes_on => {}
+                Sort::Constant(Constant::Bool(truth)) => {
                     // The answer, unless something before it fails.
                     while kept.pop_if(|before| before.is_certain()).is_some() {}
-                    kept.push(link);
+                    kept.push(Self::truth(truth));
                     break;
                 }
-                Self::Constant(_) | Self::Fail => {
+                Sort::Constant(_) | Sort::Fails => {
                     kept.push(Self::Fail);
                     break;
                 }
-                link => kept.push(link),
+                Sort::Open(link) => kept.push(link),
             }
         }
         match kept.pop() {

@@ -48,7 +48,7 @@ impl Recheck {
 
 impl Witness for Recheck {
     fn saw(&self, reading: &Reading, request: &AccessRequest, evaluation: &Evaluation) {
-        if self.seen.fetch_add(1, Ordering::Relaxed) % self.every != 0 {
+        if !self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.every) {
             return;
         }
         let decision =
