@@ -294,24 +294,3 @@ fn every_fault_of_a_compiler_shows_in_a_generated_case() {
     let survivors: Vec<&str> = faults.chain(index_faults.iter().map(|(name, _)| *name)).collect();
     assert!(survivors.is_empty(), "no generated case shows {survivors:#?}");
 }
-#[test]
-fn debugging() {
-    let chain = |n: usize| format!("principal{}", ".a".repeat(n));
-    let text = format!(r#"permit(principal, action, resource) unless {{ (((if (((if true then {c} else {c})) has d) then (if (({c}) has in_) then (if true then "a*b" else "a") else (if false then "a" else "b")) else (if (({d}) in ([User::"0"])) then (if false then "a" else "b") else (if false then "a" else ""))) like "a")) }} when {{ (!((action in Action::"read"))) }} unless {{ (decimal("0.0")).lessThan(decimal("0.0")) }};"#, c = chain(21), d = chain(28));
-    let e = serde_json::json!([{"uid": {"type": "User", "id": "0"}, "attrs": {"a": {"__entity": {"type": "User", "id": "0"}}}, "parents": []}]);
-    let entities = cedar_policy::Entities::from_json_value(e, None).unwrap();
-    let set: PolicySet = text.parse().unwrap();
-    let uid = |s: &str| s.parse().unwrap();
-    let request = Request::new(uid("User::\"0\""), uid("Action::\"read\""), uid("User::\"0\""), cedar_policy::Context::empty(), None).unwrap();
-    let response = Authorizer::new().is_authorized(&request, &set, &entities);
-    for error in response.diagnostics().errors() { eprintln!("{error}"); }
-    on_a_large_stack(|| eprintln!("large: {:?}", by_cedar(&set, &request, &entities)));
-    for family in [Family::Typed, Family::Wild] {
-        let (mut n, mut compiled) = (0, 0);
-        for case in first(family).take(300) { n += case.requests.len(); compiled += compare(&case).unwrap(); }
-        eprintln!("{family:?} {compiled} of {n}");
-    }
-    let (mut a, mut d, mut f, mut e) = (0, 0, 0, 0);
-    first_questions(2000, |_, _, c| { match c.decision { Decision::Allow => a += 1, Decision::Deny if c.determining_policies.is_empty() => d += 1, _ => f += 1 } e += usize::from(!c.failed.is_empty()); true });
-    eprintln!("allowed {a} denied {d} forbidden {f} failed {e}");
-}
