@@ -1,10 +1,10 @@
 //! Policies compiled: the answers of Cedar's evaluator, from small flat programs.
 //!
 //! When policies are loaded, each becomes one program for each kind of question (principal's type, action, resource's
-//! type) that its scope can match: the tree of its conditions ([`term`]) without what the kind decides already
-//! ([`read`]), written out as steps on a stack of values ([`instruction`], [`emit`]). Which programs run for a question
-//! is told by an index over the scopes ([`index`]). Programs run ([`machine`]) on facts where they lie ([`value`]), of a
-//! directory or of a table of Cedar's entities ([`table`]).
+//! type) that its scope can match: the tree of its conditions (`term`) without what the kind decides already
+//! (`read`), written out as steps on a stack of values (`instruction`, `emit`). Which programs run for a question
+//! is told by an index over the scopes (`index`). Programs run (`machine`) on facts where they lie (`value`), of a
+//! directory or of a table of Cedar's entities (`table`).
 //!
 //! What is not used is that facts conform to the schema: where they do not, the answer is still Cedar's.
 
