@@ -10,7 +10,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cedar_policy::{Authorizer, Context, Decision, Entities, EntityUid, PolicySet, Request, Schema};
+use cedar_policy::{Context, Decision, Entities, EntityUid, PolicySet, Request, Schema};
 use consentry::policy::compiled::{self, Compared};
 use serde_json::Value;
 
@@ -112,7 +112,7 @@ impl Tally {
             let context = Context::from_json_value(context, Some((&schema, &action)))?;
             let (principal, resource) = (uid(request, "principal")?, uid(request, "resource")?);
             let request = Request::new(principal, action, resource, context, None)?;
-            let cedar = by_cedar(&policies, &request, &entities);
+            let cedar = compiled::by_cedar(&policies, &request, &entities);
             match compiled::answer(&policies, &request, &entities) {
                 Ok(compared) => {
                     self.compiled += 1;
@@ -135,22 +135,5 @@ impl Tally {
             }
         }
         Ok(())
-    }
-}
-
-fn by_cedar(policies: &PolicySet, request: &Request, entities: &Entities) -> Compared {
-    let response = Authorizer::new().is_authorized(request, policies, entities);
-    let sorted = |ids: &mut dyn Iterator<Item = String>| {
-        let mut ids: Vec<String> = ids.collect();
-        ids.sort_unstable();
-        ids
-    };
-    let diagnostics = response.diagnostics();
-    Compared {
-        decision: response.decision(),
-        determining_policies: sorted(&mut diagnostics.reason().map(ToString::to_string)),
-        failed: sorted(&mut diagnostics.errors().map(|error| match error {
-            cedar_policy::AuthorizationError::PolicyEvaluationError(error) => error.policy_id().to_string(),
-        })),
     }
 }

@@ -221,7 +221,8 @@ impl Policies {
         if !answer.failed.is_empty() {
             return cedar(&environment.policies);
         }
-        let compiled = environment.compiled.verdict(answer);
+        let (decision, determining_policies) = environment.compiled.decision(answer);
+        let compiled = Verdict { decision, determining_policies, errors: Vec::new() };
         match &environment.not_compiled {
             Some(rest) => Ok(compiled.and(cedar(rest)?)),
             None => Ok(compiled),
@@ -335,18 +336,5 @@ impl Verdict {
         }
         together.determining_policies.sort_unstable();
         together
-    }
-}
-
-impl Compiled {
-    /// What the programs decide, none of them having failed.
-    fn verdict(&self, answer: &Answer) -> Verdict {
-        let allowed = answer.forbids.is_empty() && !answer.permits.is_empty();
-        let deciding = if answer.forbids.is_empty() { &answer.permits } else { &answer.forbids };
-        let mut determining_policies: Vec<String> =
-            deciding.iter().filter_map(|place| self.id(place)).map(|id| id.to_string()).collect();
-        determining_policies.sort_unstable();
-        let decision = if allowed { Decision::Allow } else { Decision::Deny };
-        Verdict { decision, determining_policies, errors: Vec::new() }
     }
 }

@@ -21,9 +21,10 @@ mod with;
 
 use std::sync::Arc;
 
-use cedar_policy::{Decision, Effect, Entities, PolicySet, Request};
+use cedar_policy::{AuthorizationError, Authorizer, Decision, Effect, Entities, PolicySet, Request};
 use cedar_policy_core::ast;
 
+use constant::Row;
 pub(crate) use constant::{Constant, Named};
 use index::{Asked, Index};
 pub(crate) use index::{Few, Names};
@@ -32,7 +33,6 @@ use machine::Machine;
 pub(crate) use read::Kind;
 pub use read::NotCompiled;
 use read::{NESTED, Reader};
-use table::Row;
 pub(crate) use table::{EntityTable, TableFacts, fields};
 use term::Term;
 pub(crate) use value::{Facts, Failed, Fields, Members, Step, Value};
@@ -55,7 +55,7 @@ pub(crate) struct Program {
     code: Code,
 }
 
-/// What the programs came to, by their places, sorted.
+/// What the programs came to, by their places.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) permits: Few,
@@ -118,9 +118,17 @@ impl Compiled {
         answer
     }
 
-    /// The id of the policy at a place.
-    pub(crate) fn id(&self, place: u32) -> Option<&Arc<str>> {
-        self.programs.get(place as usize).map(|program| &program.id)
+    /// What an answer decides, where policies that failed do not count, and the ids of those that decided, sorted.
+    pub(crate) fn decision(&self, answer: &Answer) -> (Decision, Vec<String>) {
+        let allowed = answer.forbids.is_empty() && !answer.permits.is_empty();
+        let deciding = if answer.forbids.is_empty() { &answer.permits } else { &answer.forbids };
+        (if allowed { Decision::Allow } else { Decision::Deny }, self.ids(deciding))
+    }
+
+    /// The ids of the policies at these places, sorted.
+    fn ids(&self, places: &Few) -> Vec<String> {
+        let programs = places.iter().filter_map(|place| self.programs.get(place as usize));
+        sorted(programs.map(|program| program.id.to_string()))
     }
 }
 
@@ -153,6 +161,12 @@ fn asked(constraint: &ast::PrincipalOrResourceConstraint) -> Asked {
     }
 }
 
+fn sorted(ids: impl Iterator<Item = String>) -> Vec<String> {
+    let mut ids: Vec<String> = ids.collect();
+    ids.sort_unstable();
+    ids
+}
+
 /// An answer of compiled policies, beside which Cedar's can be held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compared {
@@ -176,6 +190,20 @@ pub fn answer(
 ) -> Result<Compared, Vec<(String, NotCompiled)>> {
     let table = EntityTable::new(entities).ok_or_else(Vec::new)?;
     Question::new(policies, request, entities, &table).map(|question| question.answer())
+}
+
+/// What Cedar's authorizer answers to the same.
+#[must_use]
+pub fn by_cedar(policies: &PolicySet, request: &Request, entities: &Entities) -> Compared {
+    let response = Authorizer::new().is_authorized(request, policies, entities);
+    let diagnostics = response.diagnostics();
+    Compared {
+        decision: response.decision(),
+        determining_policies: sorted(diagnostics.reason().map(ToString::to_string)),
+        failed: sorted(diagnostics.errors().map(|error| match error {
+            AuthorizationError::PolicyEvaluationError(error) => error.policy_id().to_string(),
+        })),
+    }
 }
 
 /// A question about Cedar's entities, with the policies compiled for it.
@@ -230,22 +258,8 @@ impl<'t> Question<'t> {
     fn answer(&self) -> Compared {
         let Self { compiled, principal, resource, context, table } = self;
         let answer = compiled.answer(TableFacts { table, principal, resource, context });
-        let allowed = answer.forbids.is_empty() && !answer.permits.is_empty();
-        let ids = |places: &Few| {
-            let mut ids: Vec<String> =
-                places.iter().filter_map(|place| compiled.id(place)).map(ToString::to_string).collect();
-            ids.sort_unstable();
-            ids
-        };
-        Compared {
-            decision: if allowed { Decision::Allow } else { Decision::Deny },
-            determining_policies: ids(if answer.forbids.is_empty() {
-                &answer.permits
-            } else {
-                &answer.forbids
-            }),
-            failed: ids(&answer.failed),
-        }
+        let (decision, determining_policies) = compiled.decision(&answer);
+        Compared { decision, determining_policies, failed: compiled.ids(&answer.failed) }
     }
 }
 

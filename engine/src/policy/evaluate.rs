@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::ask::{Check, Evaluator, Known, Verdict};
-use super::load::is_asked_by_commands;
+use super::load::is_access;
 use super::slice::{EntitySource, Unknown};
 use super::{Claims, Environment, Policies, Supplied};
 use crate::directory::{Coverage, Revision};
@@ -207,7 +207,9 @@ impl Policies {
         let coverage = known.coverage();
         let environment = match environment {
             Some(environment) if environment.is_access => environment,
-            None if self.has_action(&request.action) && self.is_access(&request.action) => {
+            None if self.has_action(&request.action)
+                && is_access(&request.action, self.inner.has_commands) =>
+            {
                 return deny(without_forbid(coverage));
             }
             Some(_) | None => return deny(DenyReason::UnknownAction),
@@ -247,7 +249,7 @@ impl Policies {
         let types = (principal.type_name(), resource.type_name());
         let mut actions: Vec<&String> = self.inner.environments.keys().collect();
         actions
-            .retain(|action| self.is_access(action) && self.environment(types.0, action, types.1).is_some());
+            .retain(|action| self.environment(types.0, action, types.1).is_some_and(|found| found.is_access));
         actions.sort_unstable();
         let mut permitted = Vec::new();
         for action in actions {
@@ -258,11 +260,6 @@ impl Policies {
             permitted.extend(allowed.map(|evaluation| (action.clone(), evaluation.valid_until)));
         }
         Ok(permitted)
-    }
-
-    /// Whether an action is one that is checked; the others are asked by commands.
-    pub(super) fn is_access(&self, action: &str) -> bool {
-        !self.inner.has_commands || !is_asked_by_commands(action)
     }
 
     fn answer(

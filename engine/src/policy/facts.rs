@@ -327,11 +327,7 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
         };
         Ok(match (kind, ancestor.kind) {
             (Type::Installer, Kind::Known(Type::Company)) => leads_there("company"),
-            (Type::Installer, Kind::Known(Type::Site)) => {
-                let registered = self.installer(entity.id).map(|record| record.registered);
-                let assigned = self.site(ancestor.id).and_then(|site| site.assigned.get(entity.id));
-                assigned.is_some() && assigned.copied() == registered
-            }
+            (Type::Installer, Kind::Known(Type::Site)) => self.is_assigned(entity.id, ancestor.id),
             (Type::Device, Kind::Known(Type::Site)) => leads_there("site"),
             _ => false,
         })
@@ -348,13 +344,8 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
             names.place(parent.type_name(), parent.id).into_iter().for_each(&mut *found);
         }
         if entity.kind == Kind::Known(Type::Installer) {
-            for (id, place) in names.of_type(Type::Site.name()) {
-                let registered = self.installer(entity.id).map(|record| record.registered);
-                let assigned = self.site(id).and_then(|site| site.assigned.get(entity.id));
-                if assigned.is_some() && assigned.copied() == registered {
-                    found(place);
-                }
-            }
+            let sites = names.of_type(Type::Site.name());
+            sites.filter(|(id, _)| self.is_assigned(entity.id, id)).for_each(|(_, place)| found(place));
         }
     }
 

@@ -210,9 +210,9 @@ fn load_schema(file: &PolicyFile) -> Result<Schema, PolicyErrors> {
     Ok(schema)
 }
 
-/// Whether commands are asked by this action.
-pub(super) fn is_asked_by_commands(action: &str) -> bool {
-    Command::NAMES.contains(&action) || action == "keepAsking"
+/// Whether an action is one that is checked; the others are asked by commands, where the schema has commands.
+pub(super) fn is_access(action: &str, has_commands: bool) -> bool {
+    !has_commands || (!Command::NAMES.contains(&action) && action != "keepAsking")
 }
 
 /// The actions that commands are asked by and that the schema does not have.
@@ -404,7 +404,7 @@ fn environments(
                 Vec::new()
             },
             declared: Declared::new(schema, request.principal(), action, request.resource()),
-            is_access: !has_commands || !is_asked_by_commands(action.id().unescaped()),
+            is_access: is_access(action.id().unescaped(), has_commands),
             timed_forbid: timed(Effect::Forbid).next().is_some(),
             timed_permits: timed(Effect::Permit).map(|policy| name(policy.id()).to_owned()).collect(),
             not_compiled: not_compiled(&compiled, &matching)?,

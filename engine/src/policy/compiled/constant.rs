@@ -54,6 +54,20 @@ pub(crate) enum Constant {
     Ip(Ip),
 }
 
+/// Names with their values, sorted by name.
+pub(crate) type Row = Box<[(Box<str>, Constant)]>;
+
+/// The row of these values. `None`: some value is not known here.
+pub(super) fn row<'v, N: AsRef<str> + 'v, V: 'v>(
+    values: impl Iterator<Item = (&'v N, &'v V)>,
+    constant: impl Fn(&V) -> Option<Constant>,
+) -> Option<Row> {
+    let value = |(name, value): (&'v N, _)| Some((name.as_ref().into(), constant(value)?));
+    let mut row: Vec<(Box<str>, Constant)> = values.map(value).collect::<Option<_>>()?;
+    row.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    Some(row.into())
+}
+
 /// An address, or all addresses with the same first `prefix` bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ip {
@@ -70,11 +84,7 @@ impl Constant {
             ValueKind::Lit(Literal::String(text)) => Self::Text(text.as_str().into()),
             ValueKind::Lit(Literal::EntityUID(uid)) => Self::Entity(Named::of(uid)),
             ValueKind::Set(set) => Self::set(set.iter().map(Self::of).collect::<Option<_>>()?),
-            ValueKind::Record(fields) => {
-                let field =
-                    |(name, value): (&_, _)| Some((AsRef::<str>::as_ref(name).into(), Self::of(value)?));
-                Self::Record(fields.iter().map(field).collect::<Option<_>>()?)
-            }
+            ValueKind::Record(fields) => Self::Record(row(fields.iter(), Self::of)?),
             ValueKind::ExtensionValue(value) => Self::extension(value)?,
         })
     }
@@ -175,22 +185,17 @@ impl fmt::Display for Constant {
     }
 }
 
-/// What Cedar's function of this name makes of these values.
-fn call(function: &str, arguments: &[CedarValue]) -> Option<CedarValue> {
-    let name: Name = function.parse().ok()?;
-    match Extensions::all_available().func(&name).ok()?.call(arguments).ok()? {
+/// What Cedar's function makes of these values. `None`: it fails.
+pub(super) fn called(function: &Name, arguments: &[CedarValue]) -> Option<CedarValue> {
+    match Extensions::all_available().func(function).ok()?.call(arguments).ok()? {
         PartialValue::Value(value) => Some(value),
         PartialValue::Residual(_) => None,
     }
 }
 
-/// What a constructor of Cedar's, or a function of constants, makes of constants. `Err`: Cedar fails.
-pub(crate) fn constructed(function: &Name, arguments: &[CedarValue]) -> Result<CedarValue, ()> {
-    let function = Extensions::all_available().func(function).map_err(drop)?;
-    match function.call(arguments).map_err(drop)? {
-        PartialValue::Value(value) => Ok(value),
-        PartialValue::Residual(_) => Err(()),
-    }
+/// As [`called`], by the function's name.
+fn call(function: &str, arguments: &[CedarValue]) -> Option<CedarValue> {
+    called(&function.parse().ok()?, arguments)
 }
 
 fn milliseconds(duration: CedarValue) -> Option<i64> {

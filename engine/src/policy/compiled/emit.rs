@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::constant::{Constant, Named};
-use super::index::Names;
 use super::instruction::{At, Code, Instruction};
 use super::machine::Machine;
+use super::table::{EntityTable, TableFacts};
 use super::term::Term;
-use super::value::{Facts, Fields, Step, Value};
+use super::value::Value;
 
 /// Writes a program.
 #[derive(Default)]
@@ -158,12 +158,10 @@ impl Emitter {
 /// What a term of constants comes to; `None`: it fails.
 pub(super) fn folded(term: &Term) -> Option<Constant> {
     let code = code(term);
-    let value = Machine::new(Nothing).value(&code).ok()?;
-    constant(value)
-}
-
-fn constant(value: Value<'_, Nothing>) -> Option<Constant> {
-    Some(match value {
+    // Facts do not come into it.
+    let (table, nobody) = (EntityTable::default(), Named { type_name: Box::default(), id: Box::default() });
+    let facts = TableFacts { table: &table, principal: &nobody, resource: &nobody, context: &[] };
+    Some(match Machine::new(facts).value(&code).ok()? {
         Value::Bool(truth) => Constant::Bool(truth),
         Value::Long(number) => Constant::Long(number),
         Value::Text(text) => Constant::Text(text.into()),
@@ -175,78 +173,4 @@ fn constant(value: Value<'_, Nothing>) -> Option<Constant> {
         // No operation makes one of constants alone.
         Value::Set(_) | Value::Record(_) => return None,
     })
-}
-
-/// No facts: only names.
-#[derive(Clone, Copy)]
-struct Nothing;
-
-impl<'a> Facts<'a> for Nothing {
-    type Entity = &'a Named;
-    type Set = std::convert::Infallible;
-    type Record = std::convert::Infallible;
-
-    fn principal(self) -> &'a Named {
-        nobody()
-    }
-
-    fn resource(self) -> &'a Named {
-        nobody()
-    }
-
-    fn context(self) -> Fields<'a, Self::Record> {
-        Fields::Constant(&[])
-    }
-
-    fn named(self, name: &'a Named) -> &'a Named {
-        name
-    }
-
-    fn is_named(self, entity: &'a Named, name: &Named) -> bool {
-        entity == name
-    }
-
-    fn is_of_type(self, entity: &'a Named, type_name: &str) -> bool {
-        *entity.type_name == *type_name
-    }
-
-    fn attribute(self, _: &'a Named, _: &str) -> Step<Option<Value<'a, Self>>> {
-        Ok(None)
-    }
-
-    fn tag(self, _: &'a Named, _: &str) -> Step<Option<Value<'a, Self>>> {
-        Ok(None)
-    }
-
-    fn is_in(self, _: &'a Named, _: &'a Named) -> Step<bool> {
-        Ok(false)
-    }
-
-    fn find(self, _: &'a Named, _: &Names, _: &mut dyn FnMut(u32)) {}
-
-    fn len(self, set: Self::Set) -> usize {
-        match set {}
-    }
-
-    fn member(self, set: Self::Set, _: usize) -> Option<Value<'a, Self>> {
-        match set {}
-    }
-
-    fn field(self, record: Self::Record, _: &str) -> Option<Value<'a, Self>> {
-        match record {}
-    }
-
-    fn width(self, record: Self::Record) -> usize {
-        match record {}
-    }
-
-    fn same(self, one: Self::Record, _: Self::Record) -> bool {
-        match one {}
-    }
-}
-
-fn nobody() -> &'static Named {
-    static NOBODY: std::sync::LazyLock<Named> =
-        std::sync::LazyLock::new(|| Named { type_name: Box::default(), id: Box::default() });
-    &NOBODY
 }

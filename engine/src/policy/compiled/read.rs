@@ -203,37 +203,33 @@ fn binary(operation: BinaryOp) -> Binary {
 
 /// A call of one of Cedar's functions.
 fn call(function: &Name, mut arguments: Vec<Term>) -> Result<Term, NotCompiled> {
+    let not_compiled = || NotCompiled::Call(function.to_string());
     if constant::CONSTRUCTORS.contains(function) {
         // Cedar reads what is written out, once; strict validation allows nothing else.
         return match arguments.as_slice() {
             [Term::Constant(Constant::Text(text))] => {
-                let made = constant::constructed(function, &[CedarValue::from(&**text)]);
-                let made = made.map(|value| Constant::of(&value).map(Term::Constant));
-                match made {
-                    Ok(Some(constant)) => Ok(constant),
-                    Ok(None) => Err(NotCompiled::Call(function.to_string())),
-                    Err(()) => Ok(Term::Fail),
+                match constant::called(function, &[CedarValue::from(&**text)]) {
+                    Some(value) => Constant::of(&value).map(Term::Constant).ok_or_else(not_compiled),
+                    None => Ok(Term::Fail),
                 }
             }
-            [_] if arguments
-                .iter()
-                .all(|argument| argument.constant().is_none() && *argument != Term::Fail) =>
-            {
-                Err(NotCompiled::Call(function.to_string()))
-            }
+            [Term::Constant(_) | Term::Fail] => Ok(Term::Fail),
+            [_] => Err(not_compiled()),
+            // Too few arguments, or too many.
             _ => Ok(Term::Fail),
         };
     }
     let name = function.to_string();
-    let is_known = unary_call(&name).is_some() || binary_call(&name).is_some();
-    let (last, first) = (arguments.pop(), arguments.pop());
-    match (unary_call(&name), binary_call(&name), first, last, arguments.is_empty()) {
-        (Some(operation), _, None, Some(of), true) => Ok(Term::unary(operation, of)),
-        (_, Some(operation), Some(first), Some(second), true) => Ok(Term::binary(operation, first, second)),
-        // Too few arguments, or too many.
-        _ if is_known => Ok(Term::Fail),
-        _ => Err(NotCompiled::Call(name)),
+    let (unary, binary) = (unary_call(&name), binary_call(&name));
+    if unary.is_none() && binary.is_none() {
+        return Err(not_compiled());
     }
+    let (last, first) = (arguments.pop(), arguments.pop());
+    Ok(match (unary, binary, first, last, arguments.is_empty()) {
+        (Some(operation), _, None, Some(of), true) => Term::unary(operation, of),
+        (_, Some(operation), Some(first), Some(second), true) => Term::binary(operation, first, second),
+        _ => Term::Fail,
+    })
 }
 
 fn unary_call(name: &str) -> Option<Unary> {

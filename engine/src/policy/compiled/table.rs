@@ -3,14 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use cedar_policy::Entities;
-use cedar_policy_core::ast::{Context, Entity, PartialValue};
+use cedar_policy_core::ast::{Context, Entity};
 
-use super::constant::{Constant, Named};
+use super::constant::{Constant, Named, Row, row};
 use super::index::Names;
 use super::value::{Facts, Fields, Step, Value};
-
-/// Names with their values, sorted by name.
-pub(super) type Row = Box<[(Box<str>, Constant)]>;
 
 /// Entities, to be found by their names.
 #[derive(Debug, Clone, Default)]
@@ -39,8 +36,8 @@ impl EntityTable {
     pub(crate) fn add(&mut self, entity: &Entity) -> Option<()> {
         let name = Named::of(entity.uid());
         let known = Known {
-            attributes: row(entity.attrs())?,
-            tags: row(entity.tags())?,
+            attributes: row(entity.attrs(), Constant::of_partial)?,
+            tags: row(entity.tags(), Constant::of_partial)?,
             ancestors: entity.ancestors().map(Named::of).collect(),
         };
         self.by_type.entry(name.type_name).or_default().insert(name.id, known);
@@ -52,13 +49,6 @@ impl EntityTable {
     }
 }
 
-fn row<'a, N: AsRef<str> + 'a>(values: impl Iterator<Item = (&'a N, &'a PartialValue)>) -> Option<Row> {
-    let value = |(name, value): (&'a N, _)| Some((name.as_ref().into(), Constant::of_partial(value)?));
-    let mut row: Vec<(Box<str>, Constant)> = values.map(value).collect::<Option<_>>()?;
-    row.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-    Some(row.into())
-}
-
 fn find<'a>(row: &'a [(Box<str>, Constant)], name: &str) -> Option<&'a Constant> {
     let at = row.binary_search_by(|(own, _)| (**own).cmp(name)).ok()?;
     row.get(at).map(|(_, value)| value)
@@ -67,11 +57,7 @@ fn find<'a>(row: &'a [(Box<str>, Constant)], name: &str) -> Option<&'a Constant>
 /// The fields of a context. `None`: some value is not known here.
 pub(crate) fn fields(context: &Context) -> Option<Row> {
     match context {
-        Context::Value(fields) => {
-            let field =
-                |(name, value): (&_, _)| Some((AsRef::<str>::as_ref(name).into(), Constant::of(value)?));
-            fields.iter().map(field).collect()
-        }
+        Context::Value(fields) => row(fields.iter(), Constant::of),
         Context::RestrictedResidual(_) => None,
     }
 }

@@ -19,7 +19,7 @@ mod values;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use cedar_policy::{AuthorizationError, Authorizer, PolicyId, Schema, ValidationMode, Validator};
+use cedar_policy::{PolicyId, Schema, ValidationMode, Validator};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -94,23 +94,6 @@ fn first(family: Family) -> impl Iterator<Item = Case> {
 impl Case {
     fn entities(&self) -> Entities {
         Entities::from_json_value(self.entities.clone(), None).unwrap()
-    }
-}
-
-fn by_cedar(policies: &PolicySet, request: &Request, entities: &Entities) -> Compared {
-    let response = Authorizer::new().is_authorized(request, policies, entities);
-    let sorted = |ids: &mut dyn Iterator<Item = String>| {
-        let mut ids: Vec<String> = ids.collect();
-        ids.sort_unstable();
-        ids
-    };
-    let diagnostics = response.diagnostics();
-    Compared {
-        decision: response.decision(),
-        determining_policies: sorted(&mut diagnostics.reason().map(ToString::to_string)),
-        failed: sorted(&mut diagnostics.errors().map(|error| match error {
-            AuthorizationError::PolicyEvaluationError(error) => error.policy_id().to_string(),
-        })),
     }
 }
 

@@ -14,6 +14,13 @@ impl<'a> DirectoryFacts<'a> {
         }
     }
 
+    /// Whether the site is assigned to this very installer, and not to an earlier one of the same id.
+    pub(super) fn is_assigned(&self, installer: &str, site: &str) -> bool {
+        let registered = self.installer(installer).map(|record| record.registered);
+        let assigned = self.site(site).and_then(|site| site.assigned.get(installer));
+        assigned.is_some() && assigned.copied() == registered
+    }
+
     fn device(&self, id: &str) -> Option<&'a DeviceRecord> {
         match self.device {
             Some((own, record)) if own == id => Some(record),

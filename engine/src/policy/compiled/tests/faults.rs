@@ -298,7 +298,7 @@ fn constants() -> Vec<Constant> {
 }
 
 fn ip(text: &str) -> Constant {
-    let made = constant::constructed(&"ip".parse().unwrap(), &[text.into()]).unwrap();
+    let made = constant::called(&"ip".parse().unwrap(), &[text.into()]).unwrap();
     Constant::of(&made).unwrap()
 }
 
