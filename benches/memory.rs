@@ -20,7 +20,7 @@ use consentry_benches::world::{Happened, World};
 const GRANTS: usize = 1_000_000;
 
 /// What a grant may cost.
-const REQUIRED: f64 = 400.0;
+const REQUIRED: f64 = 150.0;
 
 fn fold(directory: &mut Directory, records: impl Iterator<Item = Happened>) {
     for Happened { at, events } in records {
@@ -57,11 +57,11 @@ fn main() {
     assert_eq!(directory.grant_count(), GRANTS, "every grant is there");
     println!();
     println!(
-        "a grant, itself:                                    {grants:.0} bytes (required: below {REQUIRED})"
+        "a grant, itself:                                    {grants:.0} bytes (required: at most {REQUIRED})"
     );
     println!("a grant, with its share of its application:         {:.0} bytes", grants + asked);
     println!("a grant, with its share of everything:              {:.0} bytes", before + grants + asked);
-    println!("the requirement is {}", if grants < REQUIRED { "met" } else { "MISSED" });
+    println!("the requirement is {}", if grants <= REQUIRED { "met" } else { "MISSED" });
 }
 
 fn per_grant(bytes: u64) -> f64 {

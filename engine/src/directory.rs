@@ -6,23 +6,39 @@
 
 mod apply;
 mod coverage;
+mod entity;
+mod grants;
 mod ids;
 mod record;
+mod row;
+mod rows;
+mod short;
+mod shown;
 mod snapshot;
+mod table;
+mod text;
 mod trie;
 
 pub use apply::IllegalEvent;
 pub use coverage::Coverage;
+pub(crate) use entity::Entity;
+pub(crate) use grants::GrantRow;
 pub use record::{
     ApplicationRecord, Asking, DeviceRecord, EndUserRecord, GrantRecord, InstallerRecord, InviteRecord,
     SiteRecord, SiteState, TicketRecord,
 };
+pub(crate) use row::{DeviceRow, InstallerPermissions, InstallerRow, SiteRow};
 pub use snapshot::SnapshotError;
+pub(crate) use table::Number;
 
 use crate::domain::{
     ApplicationId, CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, InviteId, Permission,
     Scope, SiteId, TicketId, Timestamp,
 };
+use coverage::Covers;
+use grants::Grants;
+use row::{DeviceRest, InstallerRest, SiteRest};
+use table::Table;
 use trie::{Map, Set};
 
 /// The place of a record in the ledger: 1 for the first, one more for each. 0: before all.
@@ -53,19 +69,23 @@ fn bucket(moment: Timestamp) -> i64 {
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
     revision: Revision,
-    companies: Set<CompanyId>,
-    end_users: Map<EndUserId, EndUserRecord>,
-    contacts: Map<Contact, EndUserId>,
-    installers: Map<InstallerId, InstallerRecord>,
-    sites: Map<SiteId, SiteRecord>,
-    devices: Map<DeviceId, DeviceRecord>,
+    companies: Table<CompanyId, ()>,
+    end_users: Table<EndUserId, (), Vec<Contact>>,
+    contacts: Map<Contact, Number<EndUserId>>,
+    installers: Table<InstallerId, InstallerRow, InstallerRest>,
+    sites: Table<SiteId, SiteRow, SiteRest>,
+    devices: Table<DeviceId, DeviceRow, DeviceRest>,
+    grants: Grants,
     invites: Map<InviteId, InviteRecord>,
     applications: Map<ApplicationId, ApplicationRecord>,
     tickets: Map<TicketId, TicketRecord>,
-    grants: Map<GrantId, GrantRecord>,
-    /// What time will end, by the minute in which it will.
-    due: rpds::RedBlackTreeMapSync<i64, Set<Item>>,
+    /// What was asked for and time will end, by the minute in which it will.
+    due: Minutes<Item>,
+    /// The grants that time will end.
+    ends: Minutes<Number<GrantId>>,
 }
+
+type Minutes<T> = rpds::RedBlackTreeMapSync<i64, Set<T>>;
 
 impl Directory {
     /// The revision up to which events are folded in.
@@ -84,37 +104,45 @@ impl Directory {
     /// Whether the company is registered. O(1), as every look-up here.
     #[must_use]
     pub fn has_company(&self, company: &str) -> bool {
-        self.companies.get(company).is_some()
+        self.companies.find(company).is_some()
     }
 
     /// The end user with this id.
     #[must_use]
-    pub fn end_user(&self, id: &str) -> Option<&EndUserRecord> {
-        self.end_users.get(id)
+    pub fn end_user(&self, id: &str) -> Option<EndUserRecord<'_>> {
+        let (number, ()) = self.end_users.find(id)?;
+        Some(EndUserRecord { contacts: self.end_users.rest(number)? })
     }
 
     /// The end user whose verified contact this is.
     #[must_use]
     pub fn end_user_with(&self, contact: &Contact) -> Option<&EndUserId> {
-        self.contacts.get(contact)
+        self.end_users.id(*self.contacts.get(contact)?)
     }
 
     /// The installer with this id.
     #[must_use]
-    pub fn installer(&self, id: &str) -> Option<&InstallerRecord> {
-        self.installers.get(id)
+    pub fn installer(&self, id: &str) -> Option<InstallerRecord<'_>> {
+        let (number, row) = self.installers.find(id)?;
+        let (rest, company) = (self.installers.rest(number)?, self.companies.id(row.company)?);
+        Some(InstallerRecord { row, rest, company })
     }
 
     /// The site with this id.
     #[must_use]
-    pub fn site(&self, id: &str) -> Option<&SiteRecord> {
-        self.sites.get(id)
+    pub fn site(&self, id: &str) -> Option<SiteRecord<'_>> {
+        let (number, row) = self.sites.find(id)?;
+        let (rest, company) = (self.sites.rest(number)?, self.companies.id(row.company)?);
+        let owner = row.owner.and_then(|owner| self.end_users.id(owner));
+        Some(SiteRecord { directory: self, row, rest, company, owner })
     }
 
     /// The device with this id.
     #[must_use]
-    pub fn device(&self, id: &str) -> Option<&DeviceRecord> {
-        self.devices.get(id)
+    pub fn device(&self, id: &str) -> Option<DeviceRecord<'_>> {
+        let (number, row) = self.devices.find(id)?;
+        let (rest, site) = (self.devices.rest(number)?, self.sites.id(row.site)?);
+        Some(DeviceRecord { directory: self, row, rest, site })
     }
 
     /// The invite with this id, whatever became of it.
@@ -137,8 +165,20 @@ impl Directory {
 
     /// The grant with this id, whatever became of it.
     #[must_use]
-    pub fn grant(&self, id: &str) -> Option<&GrantRecord> {
-        self.grants.get(id)
+    pub fn grant(&self, id: &str) -> Option<GrantRecord<'_>> {
+        let number = self.grants.number(id)?;
+        self.grant_record(number, self.grants.get(number)?)
+    }
+
+    fn grant_record<'a>(&'a self, number: Number<GrantId>, row: &'a GrantRow) -> Option<GrantRecord<'a>> {
+        Some(GrantRecord {
+            directory: self,
+            row,
+            id: self.grants.id(number)?,
+            company: self.companies.id(row.company)?,
+            site: self.sites.id(row.site)?,
+            owner: self.end_users.id(row.owner)?,
+        })
     }
 
     /// How many grants there are, live or not.
@@ -147,9 +187,17 @@ impl Directory {
         self.grants.len()
     }
 
-    /// All grants, in no order that means anything. O(grants).
-    pub fn grants(&self) -> impl Iterator<Item = (&GrantId, &GrantRecord)> {
-        self.grants.iter()
+    /// All grants, in the order in which they were made. O(grants).
+    pub fn grants(&self) -> impl Iterator<Item = GrantRecord<'_>> {
+        self.grants.iter().filter_map(|(number, row)| self.grant_record(number, row))
+    }
+
+    /// The ids of grants, sorted.
+    fn grant_ids(&self, grants: impl Iterator<Item = Number<GrantId>>) -> Vec<GrantId> {
+        let mut ids: Vec<GrantId> =
+            grants.filter_map(|grant| self.grants.id(grant)).map(GrantId::known).collect();
+        ids.sort();
+        ids
     }
 
     /// Whether `company` has a live grant of `permission` for the device or site with this id, and
@@ -163,30 +211,27 @@ impl Directory {
         now: Timestamp,
     ) -> Coverage {
         let covers = if permission.is_site_wide() {
-            self.site(resource).map(|site| &site.covers)
+            self.sites.find(resource).map(|(_, site)| &site.covers)
         } else {
-            self.device(resource).map(|device| &device.covers)
+            self.devices.find(resource).map(|(_, device)| &device.covers)
         };
-        covers.map_or(Coverage::Never, |covers| covers.coverage(company, permission, now))
+        let company = self.companies.number(company.as_str());
+        covers
+            .zip(company)
+            .map_or(Coverage::Never, |(covers, company)| covers.coverage(company, permission, now))
     }
 
     /// The state of a site at `now`.
     #[must_use]
-    pub fn site_state(&self, site: &SiteRecord, now: Timestamp) -> SiteState {
-        if site.owner.is_some() {
-            let covers = site
-                .devices
-                .iter()
-                .filter_map(|device| self.device(device.as_str()))
-                .map(|device| &device.covers)
-                .chain([&site.covers]);
-            return if covers.into_iter().any(|covers| covers.any_live(&site.company, now)) {
+    pub fn site_state(&self, site: SiteRecord<'_>, now: Timestamp) -> SiteState {
+        if site.row.owner.is_some() {
+            return if self.covers_of(site).any(|covers| covers.any_live(site.row.company, now)) {
                 SiteState::Authorized
             } else {
                 SiteState::NotAuthorized
             };
         }
-        let invite = site.invite.as_ref().and_then(|invite| self.invite(invite.as_str()));
+        let invite = site.invite().and_then(|invite| self.invite(invite.as_str()));
         match invite {
             Some(invite) if invite.state.seen_at(now).name() == "pending" => {
                 if self.end_user_with(&invite.contact).is_some() {
@@ -199,16 +244,22 @@ impl Directory {
         }
     }
 
+    /// What grants give on a site: on its devices, and on itself.
+    fn covers_of<'a>(&'a self, site: SiteRecord<'a>) -> impl Iterator<Item = &'a Covers> {
+        let of_device = |device: &Number<DeviceId>| self.devices.row(*device).map(|device| &device.covers);
+        site.rest.devices.iter().filter_map(of_device).chain([&site.row.covers])
+    }
+
     /// What time has ended by `now` and nothing has recorded as ended, in order of their ids.
     #[must_use]
     pub fn overdue(&self, now: Timestamp) -> Vec<Item> {
-        let mut items: Vec<Item> = self
-            .due
-            .range(..=now.millis().div_euclid(BUCKET_MILLIS))
-            .flat_map(|(_, bucket)| bucket.iter())
-            .filter(|item| self.end_of(item).is_some_and(|end| now.has_reached(end)))
-            .cloned()
-            .collect();
+        let over = |end: Option<Timestamp>| end.is_some_and(|end| now.has_reached(end));
+        let asked = self.due.range(..=bucket(now)).flat_map(|(_, minute)| minute.iter());
+        let mut items: Vec<Item> = asked.filter(|item| over(self.end_of(item))).cloned().collect();
+        let grants = self.ends.range(..=bucket(now)).flat_map(|(_, minute)| minute.iter()).copied();
+        let ended =
+            |grant: &Number<GrantId>| over(self.grants.get(*grant).and_then(|row| row.state().ends_at()));
+        items.extend(self.grant_ids(grants.filter(ended)).into_iter().map(Item::Grant));
         items.sort();
         items
     }
@@ -219,7 +270,7 @@ impl Directory {
             Item::Invite(id) => self.invite(id.as_str())?.state.ends_at(),
             Item::Application(id) => self.application(id.as_str())?.state.ends_at(),
             Item::Ticket(id) => self.ticket(id.as_str())?.state.ends_at(),
-            Item::Grant(id) => self.grant(id.as_str())?.state.ends_at(),
+            Item::Grant(id) => self.grant(id.as_str())?.state().ends_at(),
         }
     }
 
@@ -227,30 +278,22 @@ impl Directory {
     #[must_use]
     pub fn asker_is_there(&self, asking: &Asking) -> bool {
         self.installer(asking.asker.as_str())
-            .is_some_and(|installer| installer.registered == asking.asker_registered)
+            .is_some_and(|installer| installer.registered() == asking.asker_registered)
     }
 
     /// Whether the site that something was asked for on is still that site.
     pub(crate) fn site_is_there(&self, asking: &Asking) -> bool {
-        self.site(asking.site.as_str()).is_some_and(|site| site.created == asking.site_created)
+        self.site(asking.site.as_str()).is_some_and(|site| site.created() == asking.site_created)
     }
 
     /// Whether the device that a ticket is for is still that device.
     pub(crate) fn device_is_there(&self, ticket: &TicketRecord) -> bool {
-        self.device(ticket.device.as_str()).is_some_and(|device| device.added == ticket.device_added)
+        self.device(ticket.device.as_str()).is_some_and(|device| device.added() == ticket.device_added)
     }
 
     /// The live grants of a site, in order of their ids.
-    pub(crate) fn live_grants_of_site(&self, site: &SiteRecord, now: Timestamp) -> Vec<GrantId> {
-        let mut grants: Vec<GrantId> = site
-            .devices
-            .iter()
-            .filter_map(|device| self.device(device.as_str()))
-            .flat_map(|device| device.covers.live_grants(now))
-            .chain(site.covers.live_grants(now))
-            .collect();
-        grants.sort();
-        grants
+    pub(crate) fn live_grants_of_site(&self, site: SiteRecord<'_>, now: Timestamp) -> Vec<GrantId> {
+        self.grant_ids(self.covers_of(site).flat_map(|covers| covers.live_grants(now)))
     }
 }
 

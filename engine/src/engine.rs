@@ -289,7 +289,7 @@ impl Engine {
         let by_time_alone = |line: &GrantLine| {
             let ended = crate::lifecycle::grant::GrantState::Ended.name();
             let grant = directory.grant(line.grant.as_str());
-            line.state == ended && grant.is_some_and(|grant| grant.state.name() != ended)
+            line.state == ended && grant.is_some_and(|grant| grant.state().name() != ended)
         };
         // A grant does not come back: what is left out because it is over stays out.
         if lines.iter().any(by_time_alone) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::directory::{Asking, Directory, GrantRecord};
 use crate::domain::{
     ApplicationId, CompanyId, DeviceId, EndUserId, Entry, GrantId, InstallerId, InviteId, Permission,
-    PermissionRequest, Scope, SiteId, TicketId, Timestamp,
+    PermissionRequest, SiteId, TicketId, Timestamp,
 };
 use crate::lifecycle::grant::GrantState;
 
@@ -138,7 +138,7 @@ pub fn show(directory: &Directory, request: &ShowRequest, now: Timestamp) -> Opt
     Some(match request {
         ShowRequest::Site(id) => {
             let site = directory.site(id.as_str())?;
-            let owner = site.owner.as_ref().map(|owner| format!("EndUser::\"{owner}\""));
+            let owner = site.owner().map(|owner| format!("EndUser::\"{owner}\""));
             view(directory.site_state(site, now).name(), Details::Site { owner })
         }
         ShowRequest::Invite(id) => {
@@ -159,13 +159,13 @@ pub fn show(directory: &Directory, request: &ShowRequest, now: Timestamp) -> Opt
         ShowRequest::Grant(id) => {
             let grant = directory.grant(id.as_str())?;
             let details = Details::Grant {
-                until: grant.until,
-                company: grant.company.clone(),
-                permission: grant.permission,
-                site: grant.site.clone(),
-                device: grant.scope.device().cloned(),
+                until: grant.until(),
+                company: grant.company().clone(),
+                permission: grant.permission(),
+                site: grant.site().clone(),
+                device: grant.device().cloned(),
             };
-            view(grant.state.seen_at(now).name(), details)
+            view(grant.state().seen_at(now).name(), details)
         }
     })
 }
@@ -213,33 +213,33 @@ pub struct GrantLine {
 
 impl GrantFilter {
     /// Whether a grant fits at `now`.
-    fn takes(&self, grant: &GrantRecord, now: Timestamp) -> bool {
-        let is_live = || matches!(grant.state.seen_at(now), GrantState::Active { .. });
-        self.company.as_ref().is_none_or(|company| *company == grant.company)
-            && self.device.as_ref().is_none_or(|device| Some(device) == grant.scope.device())
-            && self.owner.as_ref().is_none_or(|owner| *owner == grant.owner)
+    fn takes(&self, grant: GrantRecord<'_>, now: Timestamp) -> bool {
+        let is_live = || matches!(grant.state().seen_at(now), GrantState::Active { .. });
+        self.company.as_ref().is_none_or(|company| company == grant.company())
+            && self.device.as_ref().is_none_or(|device| Some(device) == grant.device())
+            && self.owner.as_ref().is_none_or(|owner| owner == grant.owner())
             && self.live.is_none_or(|live| live == is_live())
     }
 }
 
 /// A grant as a line of a list.
-fn grant_line(id: &GrantId, grant: &GrantRecord, now: Timestamp) -> GrantLine {
+fn grant_line(grant: GrantRecord<'_>, now: Timestamp) -> GrantLine {
     GrantLine {
-        grant: id.clone(),
-        company: grant.company.clone(),
-        permission: grant.permission,
-        device: grant.scope.device().cloned(),
-        site: matches!(grant.scope, Scope::Site).then(|| grant.site.clone()),
-        state: grant.state.seen_at(now).name(),
-        until: grant.until,
+        grant: grant.id(),
+        company: grant.company().clone(),
+        permission: grant.permission(),
+        device: grant.device().cloned(),
+        site: grant.device().is_none().then(|| grant.site().clone()),
+        state: grant.state().seen_at(now).name(),
+        until: grant.until(),
     }
 }
 
 /// The grants that fit `filter` at `now`, sorted by id. O(grants).
 #[must_use]
 pub fn list_grants(directory: &Directory, filter: &GrantFilter, now: Timestamp) -> Vec<GrantLine> {
-    let taken = directory.grants().filter(|(_, grant)| filter.takes(grant, now));
-    let mut lines: Vec<GrantLine> = taken.map(|(id, grant)| grant_line(id, grant, now)).collect();
+    let taken = directory.grants().filter(|grant| filter.takes(*grant, now));
+    let mut lines: Vec<GrantLine> = taken.map(|grant| grant_line(grant, now)).collect();
     lines.sort_by(|one, other| one.grant.cmp(&other.grant));
     lines
 }

@@ -410,7 +410,7 @@ impl World {
         let fails = given.command.pointer("/confirmReset/outcome") == Some(&json!("failed"));
         let hands_on = given.command.get("transferSite").is_some();
         fails && state.reckoning.failures() >= FAILURES
-            || hands_on && state.directory.site("villa").is_some_and(|site| site.owner_epoch >= OWNERS)
+            || hands_on && state.directory.site("villa").is_some_and(|site| site.owner_epoch() >= OWNERS)
     }
 
     fn problem(&self, state: &Situation, invariant: &str) -> bool {
@@ -487,7 +487,7 @@ impl Situation {
         }
         self.reckoning.grants.keys().for_each(|id| note(&directory.grant(id)));
         if let Some(site) = directory.site("villa") {
-            note(&(&site.owner, site.owner_epoch, site.disable_service, &site.assigned, &site.invite));
+            note(&(site.owner(), site.owner_epoch(), site.disable_service(), site.assigned(), site.invite()));
         }
         ["cam-7", "cam-8"].iter().for_each(|id| note(&directory.device(id)));
         ["ada", "ivan", "rita"].iter().for_each(|id| note(&directory.installer(id)));

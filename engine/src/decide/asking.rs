@@ -40,7 +40,7 @@ impl<'a> Case<'a> {
 
     fn all_on_site(&self, entries: &[Entry], site: &SiteId) -> Result<(), No> {
         for device in entries.iter().filter_map(|entry| entry.scope.device()) {
-            let own = &self.find_device(device)?.site;
+            let own = self.find_device(device)?.site();
             if own != site {
                 let message = format!("device `{device}` is on site `{own}`, not on `{site}`");
                 return Err(refuse(RefusalCode::Invalid, message));
@@ -51,7 +51,7 @@ impl<'a> Case<'a> {
 
     fn site_has_owner(&self, site: &SiteId, expected: bool) -> Result<(), No> {
         let place = self.find_site(site)?;
-        if place.owner.is_some() == expected {
+        if place.owner().is_some() == expected {
             return Ok(());
         }
         Err(wrong_state(&format!("site `{site}`"), self.directory.site_state(place, self.now).name()))
@@ -91,7 +91,7 @@ impl<'a> Case<'a> {
         self.all_on_site(&entries, site)?;
         let mut events = Vec::new();
         if let Some((old, record)) =
-            place.invite.as_ref().and_then(|id| Some((id, self.directory.invite(id.as_str())?)))
+            place.invite().and_then(|id| Some((id, self.directory.invite(id.as_str())?)))
             && matches!(record.state, InviteState::Pending { .. })
         {
             let invite = old.clone();
@@ -173,7 +173,7 @@ impl<'a> Case<'a> {
     pub(super) fn withdraw_disable_service(&mut self, site: &SiteId) -> Events {
         let place = self.find_site(site)?;
         self.permit(Resource::Site(site.clone()), vec![])?;
-        if !place.disable_service {
+        if !place.disable_service() {
             let state = self.directory.site_state(place, self.now).name();
             let what = format!("nobody may disable the service of site `{site}`, which");
             return Err(wrong_state(&what, state));
@@ -196,10 +196,10 @@ impl<'a> Case<'a> {
         self.site_has_owner(site, true)?;
         self.all_on_site(&entries, site)?;
         let asker = self.asker()?;
-        let company = self.directory.installer(asker.as_str()).map(|installer| &installer.company);
+        let company = self.directory.installer(asker.as_str()).map(|installer| installer.company());
         let mut events = Vec::new();
         for (id, other) in place
-            .open
+            .open()
             .iter()
             .filter_map(Item::application)
             .filter_map(|id| Some((id, self.directory.application(id.as_str())?)))
@@ -301,7 +301,7 @@ impl<'a> Case<'a> {
     pub(super) fn grant_permission(&mut self, command: &GrantPermission) -> Events {
         self.find_company(&command.company)?;
         let (resource, site) = match (&command.device, &command.site) {
-            (Some(device), _) => (Resource::Device(device.clone()), self.find_device(device)?.site.clone()),
+            (Some(device), _) => (Resource::Device(device.clone()), self.find_device(device)?.site().clone()),
             (None, Some(site)) => (Resource::Site(site.clone()), site.clone()),
             (None, None) => {
                 return Err(refuse(RefusalCode::Invalid, "it names neither a device nor a site"));
@@ -317,9 +317,12 @@ impl<'a> Case<'a> {
         ];
         self.permit(resource, context)?;
         self.site_has_owner(&site, true)?;
-        if place.company != command.company {
-            let message =
-                format!("site `{site}` is looked after by `{}`, not by `{}`", place.company, command.company);
+        if *place.company() != command.company {
+            let message = format!(
+                "site `{site}` is looked after by `{}`, not by `{}`",
+                place.company(),
+                command.company
+            );
             return Err(refuse(RefusalCode::Invalid, message));
         }
         Ok(vec![Event::GrantMade {
@@ -332,12 +335,12 @@ impl<'a> Case<'a> {
         }])
     }
 
-    fn find_grant(&self, grant: &GrantId) -> Result<&'a GrantRecord, No> {
+    fn find_grant(&self, grant: &GrantId) -> Result<GrantRecord<'a>, No> {
         self.directory.grant(grant.as_str()).ok_or_else(|| not_found("grant", grant))
     }
 
     fn end_grant(&mut self, grant: &GrantId, event: GrantEvent, ended: Event) -> Events {
-        let state = self.find_grant(grant)?.state;
+        let state = self.find_grant(grant)?.state();
         self.permit(Resource::Grant(grant.clone()), vec![])?;
         match state.step(event, self.now) {
             Step::Moved(_) => Ok(vec![ended]),

@@ -10,11 +10,11 @@ use crate::event::Event;
 use crate::refusal::RefusalCode;
 
 impl<'a> Case<'a> {
-    pub(super) fn find_site(&self, site: &SiteId) -> Result<&'a SiteRecord, No> {
+    pub(super) fn find_site(&self, site: &SiteId) -> Result<SiteRecord<'a>, No> {
         self.directory.site(site.as_str()).ok_or_else(|| not_found("site", site))
     }
 
-    pub(super) fn find_device(&self, device: &DeviceId) -> Result<&'a DeviceRecord, No> {
+    pub(super) fn find_device(&self, device: &DeviceId) -> Result<DeviceRecord<'a>, No> {
         self.directory.device(device.as_str()).ok_or_else(|| not_found("device", device))
     }
 
@@ -23,7 +23,7 @@ impl<'a> Case<'a> {
         known.then_some(()).ok_or_else(|| not_found("company", company))
     }
 
-    fn find_installer(&self, installer: &InstallerId) -> Result<&'a InstallerRecord, No> {
+    fn find_installer(&self, installer: &InstallerId) -> Result<InstallerRecord<'a>, No> {
         self.directory.installer(installer.as_str()).ok_or_else(|| not_found("installer", installer))
     }
 
@@ -32,7 +32,7 @@ impl<'a> Case<'a> {
         use crate::directory::Coverage;
         let company = match self.principal {
             Principal::Installer(id) => {
-                self.directory.installer(id.as_str()).map(|installer| &installer.company)
+                self.directory.installer(id.as_str()).map(|installer| installer.company())
             }
             Principal::EndUser(_) | Principal::Operator(_) => None,
         };
@@ -105,13 +105,16 @@ impl<'a> Case<'a> {
 
     pub(super) fn assign_site(&mut self, site: &SiteId, installer: &InstallerId) -> Events {
         let (place, person) = (self.find_site(site)?, self.find_installer(installer)?);
-        if place.assigned.get(installer) == Some(&person.registered) {
+        if place.is_assigned(installer) {
             return Err(already_exists("assignment of this site to installer", installer));
         }
         self.permit(Resource::Site(site.clone()), vec![("installer", Fact::Installer(installer.clone()))])?;
-        if person.company != place.company {
-            let message =
-                format!("`{installer}` works for `{}`, the site is `{}`'s", person.company, place.company);
+        if person.company() != place.company() {
+            let message = format!(
+                "`{installer}` works for `{}`, the site is `{}`'s",
+                person.company(),
+                place.company()
+            );
             return Err(refuse(RefusalCode::Invalid, message));
         }
         Ok(vec![Event::SiteAssigned { site: site.clone(), installer: installer.clone() }])
@@ -119,11 +122,11 @@ impl<'a> Case<'a> {
 
     pub(super) fn unassign_site(&mut self, site: &SiteId, installer: &InstallerId) -> Events {
         let (place, person) = (self.find_site(site)?, self.find_installer(installer)?);
-        if place.assigned.get(installer) != Some(&person.registered) {
+        if !place.is_assigned(installer) {
             return Err(not_found("assignment of this site to installer", installer));
         }
         self.permit(Resource::Site(site.clone()), vec![("installer", Fact::Installer(installer.clone()))])?;
-        let here = |item: &Item| place.open.contains(item);
+        let here = |item: &Item| place.open().contains(item);
         let open = person.open().filter(|item| here(item)).cloned().collect();
         let unassigned = Event::SiteUnassigned { site: site.clone(), installer: installer.clone() };
         self.with_what_no_longer_stands(unassigned, installer, open)
@@ -155,7 +158,7 @@ impl<'a> Case<'a> {
     pub(super) fn delete_site(&mut self, site: &SiteId) -> Events {
         let place = self.find_site(site)?;
         self.permit(Resource::Site(site.clone()), vec![])?;
-        let mut events: Vec<Event> = place.open.iter().filter_map(|item| self.cancel(item)).collect();
+        let mut events: Vec<Event> = place.open().iter().filter_map(|item| self.cancel(item)).collect();
         let grants = self.directory.live_grants_of_site(place, self.now);
         events.extend(grants.into_iter().map(|grant| Event::GrantRevoked { grant }));
         let mut devices: Vec<DeviceId> = place.devices().cloned().collect();
@@ -182,15 +185,14 @@ impl<'a> Case<'a> {
 
     pub(super) fn remove_device(&mut self, device: &DeviceId) -> Events {
         let record = self.find_device(device)?;
-        let site = self.find_site(&record.site)?;
+        let site = self.find_site(record.site())?;
         self.permit(Resource::Device(device.clone()), vec![])?;
-        let mut grants: Vec<_> = record.covers.live_grants(self.now).collect();
-        grants.sort();
+        let grants = record.live_grants(self.now);
         let mut events: Vec<Event> = grants.into_iter().map(|grant| Event::GrantRevoked { grant }).collect();
         let only_here = |entries: &[Entry]| {
             !entries.is_empty() && entries.iter().all(|entry| entry.scope.device() == Some(device))
         };
-        for item in &site.open {
+        for item in site.open() {
             let ends = match item {
                 Item::Invite(id) => {
                     self.directory.invite(id.as_str()).is_some_and(|invite| only_here(&invite.entries))
@@ -202,7 +204,7 @@ impl<'a> Case<'a> {
                 Item::Ticket(id) => self
                     .directory
                     .ticket(id.as_str())
-                    .is_some_and(|ticket| ticket.device == *device && ticket.device_added == record.added),
+                    .is_some_and(|ticket| ticket.device == *device && ticket.device_added == record.added()),
                 Item::Grant(_) => false,
             };
             if ends {
@@ -219,7 +221,7 @@ impl<'a> Case<'a> {
             return Err(not_found("end user", to));
         }
         self.permit(Resource::Site(site.clone()), vec![("to", Fact::EndUser(to.clone()))])?;
-        match &place.owner {
+        match place.owner() {
             None => {
                 return Err(wrong_state(
                     &format!("site `{site}`"),
@@ -231,7 +233,7 @@ impl<'a> Case<'a> {
             }
             Some(_) => {}
         }
-        let mut events: Vec<Event> = place.open.iter().filter_map(|item| self.cancel(item)).collect();
+        let mut events: Vec<Event> = place.open().iter().filter_map(|item| self.cancel(item)).collect();
         let grants = self.directory.live_grants_of_site(place, self.now);
         events.extend(grants.into_iter().map(|grant| Event::GrantRevoked { grant }));
         events.push(Event::SiteTransferred { site: site.clone(), to: to.clone() });

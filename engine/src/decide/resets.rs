@@ -27,18 +27,18 @@ impl<'a> Case<'a> {
         let grants = self.live_permissions(device.as_str(), &on_devices.collect::<Vec<_>>());
         let context = vec![("mode", Fact::Text(mode.name().to_owned())), ("grants", grants)];
         self.permit(Resource::Device(device.clone()), context)?;
-        let site = self.find_site(&record.site)?;
-        if site.owner.is_none() {
+        let site = self.find_site(record.site())?;
+        if site.owner().is_none() {
             let state = self.directory.site_state(site, self.now).name();
-            return Err(wrong_state(&format!("site `{}`", record.site), state));
+            return Err(wrong_state(&format!("site `{}`", record.site()), state));
         }
-        if !record.supports_password_reset {
+        if !record.supports_password_reset() {
             let message = format!("the password of device `{device}` cannot be reset through the platform");
             return Err(refuse(RefusalCode::UnsupportedDevice, message));
         }
         let mut events = Vec::new();
         if let Some((id, other)) =
-            record.ticket.as_ref().and_then(|id| Some((id, self.directory.ticket(id.as_str())?)))
+            record.ticket().and_then(|id| Some((id, self.directory.ticket(id.as_str())?)))
         {
             if other.state.seen_at(self.now).is_live() {
                 let message = format!("ticket `{id}` is open for device `{device}` already");
@@ -134,7 +134,7 @@ impl<'a> Case<'a> {
         let directory = self.directory;
         let same_owner = directory
             .site(record.asking.site.as_str())
-            .is_some_and(|site| site.owner_epoch == record.owner_epoch);
+            .is_some_and(|site| site.owner_epoch() == record.owner_epoch);
         directory.device_is_there(record)
             && directory.site_is_there(&record.asking)
             && same_owner

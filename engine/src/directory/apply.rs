@@ -1,16 +1,24 @@
 //! The one way in which a directory changes.
 
-use super::record::{
-    ApplicationRecord, Asking, DeviceRecord, EndUserRecord, GrantRecord, InstallerRecord, InviteRecord,
-    SiteRecord, TicketRecord,
+use std::collections::BTreeSet;
+use std::hash::Hash;
+
+use super::coverage::{Covers, End};
+use super::grants::GrantRow;
+use super::record::{ApplicationRecord, Asking, InviteRecord, TicketRecord};
+use super::row::{
+    Assigned, DeviceRest, DeviceRow, InstallerPermissions, InstallerRest, InstallerRow, SiteRest, SiteRow,
 };
-use super::{Directory, Item, Revision, Set, bucket};
+use super::short::Short;
+use super::table::{FULL, Number};
+use super::{Directory, Item, Minutes, Revision, Set, bucket};
 use crate::domain::{
-    ApplicationId, DeviceId, GrantId, InstallerId, InviteId, Scope, SiteId, TicketId, Timestamp,
+    ApplicationId, CompanyId, DeviceId, EndUserId, GrantId, InstallerId, InviteId, SiteId, TicketId,
+    Timestamp,
 };
 use crate::event::Event;
 use crate::lifecycle::Step;
-use crate::lifecycle::grant::{GrantEvent, GrantState};
+use crate::lifecycle::grant::GrantEvent;
 use crate::lifecycle::invite::{InviteEvent, InviteState};
 use crate::lifecycle::permission_application::{ApplicationEvent, ApplicationState};
 use crate::lifecycle::reset_ticket::{TicketEvent, TicketState};
@@ -63,76 +71,77 @@ impl Directory {
     #[expect(clippy::too_many_lines, reason = "one arm for each event, each a line or a few")]
     fn apply_one(&mut self, event: &Event, here: Here) -> Applied {
         match event {
-            Event::CompanyRegistered { company } => {
-                self.companies.insert(company.clone());
-            }
+            Event::CompanyRegistered { company } => drop(self.companies.insert(company, (), ())?),
             Event::EndUserRegistered { end_user, contacts } => {
+                let number = self.end_users.insert(end_user, (), contacts.clone())?;
                 for contact in contacts {
-                    self.contacts.insert(contact.clone(), end_user.clone());
+                    self.contacts.insert(contact.clone(), number);
                 }
-                let record = EndUserRecord { contacts: contacts.clone() };
-                self.end_users.insert(end_user.clone(), record);
             }
             Event::InstallerRegistered { installer, company, role, permissions, contacts } => {
-                let record = InstallerRecord {
+                let row = InstallerRow {
                     company: self.known_company(company)?,
                     role: *role,
-                    permissions: permissions.iter().copied().collect(),
-                    contacts: contacts.clone(),
+                    permissions: InstallerPermissions::of(permissions),
                     registered: here.revision,
-                    open: std::collections::BTreeSet::new(),
                 };
-                self.installers.insert(installer.clone(), record);
+                let rest = InstallerRest { contacts: contacts.clone(), open: BTreeSet::new() };
+                self.installers.insert(installer, row, rest)?;
             }
             Event::InstallerRemoved { installer } => {
-                self.installers.remove(installer).ok_or_else(|| missing("installer", installer))?;
+                let number = self.installers.number(installer.as_str());
+                let removed = number.and_then(|number| self.installers.remove(number));
+                removed.ok_or_else(|| missing("installer", installer))?;
             }
             Event::SiteCreated { site, company, kind } => {
-                let record = SiteRecord {
+                let row = SiteRow {
                     company: self.known_company(company)?,
-                    kind: *kind,
-                    created: here.revision,
                     owner: None,
-                    owner_epoch: 0,
+                    kind: *kind,
                     disable_service: false,
-                    assigned: std::collections::BTreeMap::new(),
-                    invite: None,
-                    open: std::collections::BTreeSet::new(),
-                    devices: Set::default(),
-                    covers: super::coverage::Covers::default(),
+                    assigned: Short::default(),
+                    covers: Covers::default(),
                 };
-                self.sites.insert(site.clone(), record);
+                let rest = SiteRest {
+                    created: here.revision,
+                    owner_epoch: 0,
+                    invite: None,
+                    open: BTreeSet::new(),
+                    devices: Set::default(),
+                };
+                self.sites.insert(site, row, rest)?;
             }
             Event::SiteDeleted { site } => {
-                self.sites.remove(site).ok_or_else(|| missing("site", site))?;
+                let number = self.known_site(site)?;
+                self.sites.remove(number);
             }
             Event::SiteAssigned { site, installer } => {
-                let registered = self
-                    .installer(installer.as_str())
-                    .ok_or_else(|| missing("installer", installer))?
-                    .registered;
-                self.site_mut(site)?.assigned.insert(installer.clone(), registered);
+                let known = self.installers.find(installer.as_str());
+                let (installer, row) = known.ok_or_else(|| missing("installer", installer))?;
+                let assigned = Assigned { installer, registered: row.registered };
+                self.site_mut(site)?.assigned.change(|all| {
+                    all.retain(|other| other.installer != installer);
+                    all.push(assigned);
+                });
             }
             Event::SiteUnassigned { site, installer } => {
-                self.site_mut(site)?.assigned.remove(installer);
+                let installer = self.installers.number(installer.as_str());
+                let is_other = |assigned: &Assigned| Some(assigned.installer) != installer;
+                self.site_mut(site)?.assigned.change(|all| all.retain(is_other));
             }
-            Event::SiteTransferred { site, to } => {
-                let site = self.site_mut(site)?;
-                site.owner = Some(to.clone());
-                site.owner_epoch += 1;
-                site.disable_service = false;
-            }
+            Event::SiteTransferred { site, to } => self.hand_over(site, to, false)?,
             Event::DeviceAdded { device, site, supports_password_reset } => {
-                let (key, _) = self.sites.get_key_value(site).ok_or_else(|| missing("site", site))?;
-                let record = DeviceRecord {
-                    site: key.clone(),
+                let number = self.known_site(site)?;
+                let row = DeviceRow {
+                    site: number,
                     supports_password_reset: *supports_password_reset,
-                    added: here.revision,
-                    ticket: None,
-                    covers: super::coverage::Covers::default(),
+                    covers: Covers::default(),
                 };
-                self.devices.insert(device.clone(), record);
-                self.site_mut(site)?.devices.insert(device.clone());
+                let device =
+                    self.devices.insert(device, row, DeviceRest { added: here.revision, ticket: None })?;
+                if let Some(site) = self.sites.rest_mut(number) {
+                    site.devices.insert(device);
+                }
             }
             Event::DeviceRemoved { device } => self.remove_device(device)?,
             Event::OwnerInvited {
@@ -155,14 +164,11 @@ impl Directory {
                 };
                 self.open_item(Item::Invite(invite.clone()), &record.asking);
                 self.invites.insert(invite.clone(), record);
-                self.site_mut(site)?.invite = Some(invite.clone());
+                self.site_rest_mut(site)?.invite = Some(invite.clone());
             }
             Event::InviteAccepted { invite, owner, disable_service } => {
                 let asking = self.move_invite(invite, InviteEvent::Accept, here)?;
-                let site = self.site_mut(&asking.site)?;
-                site.owner = Some(owner.clone());
-                site.owner_epoch += 1;
-                site.disable_service = *disable_service;
+                self.hand_over(&asking.site, owner, *disable_service)?;
             }
             Event::InviteRejected { invite } => {
                 self.move_invite(invite, InviteEvent::Reject, here).map(drop)?
@@ -206,35 +212,35 @@ impl Directory {
                 self.move_application(application, ApplicationEvent::Cancel, here)?
             }
             Event::GrantMade { grant, company, site, permission, scope, until } => {
-                let record = GrantRecord {
-                    company: self.known_company(company)?,
-                    site: site.clone(),
-                    owner: self.owner_of(site)?,
-                    scope: scope.clone(),
-                    permission: *permission,
-                    until: *until,
-                    state: GrantState::Active { until: *until },
-                };
-                self.make_grant(grant, record, here.at)?;
+                let place = self.known_site(site)?;
+                let owner = self.sites.row(place).and_then(|site| site.owner);
+                let owner = owner.ok_or_else(|| format!("site `{site}` has no owner"))?;
+                let device = scope.device().map(|device| self.known_device(device)).transpose()?;
+                let company = self.known_company(company)?;
+                let row = GrantRow::new(company, *permission, (place, device), owner, End::from(*until));
+                self.make_grant(grant, row, here.at)?;
             }
             Event::GrantEnded { grant } => self.move_grant(grant, GrantEvent::Lapse, here)?,
             Event::GrantReleased { grant } => self.move_grant(grant, GrantEvent::Release, here)?,
             Event::GrantWithdrawn { grant } => self.move_grant(grant, GrantEvent::Withdraw, here)?,
             Event::GrantRevoked { grant } => self.move_grant(grant, GrantEvent::Revoke, here)?,
             Event::ResetTicketOpened { ticket, device, asker, mode, deadline } => {
+                let number = self.known_device(device)?;
                 let at = self.device(device.as_str()).ok_or_else(|| missing("device", device))?;
-                let (site, device_added) = (at.site.clone(), at.added);
+                let (site, device_added) = (at.site().clone(), at.added());
                 let record = TicketRecord {
                     asking: self.asking(&site, asker, *deadline)?,
                     device: device.clone(),
                     device_added,
-                    owner_epoch: self.site_mut(&site)?.owner_epoch,
+                    owner_epoch: self.site(site.as_str()).map_or(0, |site| site.owner_epoch()),
                     mode: *mode,
                     state: TicketState::Pending { deadline: *deadline },
                 };
                 self.open_item(Item::Ticket(ticket.clone()), &record.asking);
                 self.tickets.insert(ticket.clone(), record);
-                self.device_mut(device)?.ticket = Some(ticket.clone());
+                if let Some(device) = self.devices.rest_mut(number) {
+                    device.ticket = Some(ticket.clone());
+                }
             }
             Event::ResetTicketRejected { ticket } => self.move_ticket(ticket, TicketEvent::Reject, here)?,
             Event::ResetTicketWithdrawn { ticket } => {
@@ -249,60 +255,58 @@ impl Directory {
         Ok(())
     }
 
-    fn known_company(&self, company: &crate::domain::CompanyId) -> Result<crate::domain::CompanyId, String> {
-        self.companies.get(company).cloned().ok_or_else(|| missing("company", company))
+    fn known_company(&self, company: &CompanyId) -> Result<Number<CompanyId>, String> {
+        let found = self.companies.find(company.as_str());
+        found.map(|(number, ())| number).ok_or_else(|| missing("company", company))
     }
 
-    fn owner_of(&self, site: &SiteId) -> Result<crate::domain::EndUserId, String> {
-        let owner = self.site(site.as_str()).and_then(|site| site.owner.as_ref());
-        owner.cloned().ok_or_else(|| format!("site `{site}` has no owner"))
+    fn known_site(&self, site: &SiteId) -> Result<Number<SiteId>, String> {
+        self.sites.find(site.as_str()).map(|(number, _)| number).ok_or_else(|| missing("site", site))
     }
 
-    fn site_mut(&mut self, site: &SiteId) -> Result<&mut SiteRecord, String> {
-        self.sites.get_mut(site).ok_or_else(|| missing("site", site))
+    fn known_device(&self, device: &DeviceId) -> Result<Number<DeviceId>, String> {
+        self.devices.find(device.as_str()).map(|(number, _)| number).ok_or_else(|| missing("device", device))
     }
 
-    fn device_mut(&mut self, device: &DeviceId) -> Result<&mut DeviceRecord, String> {
-        self.devices.get_mut(device).ok_or_else(|| missing("device", device))
+    fn site_mut(&mut self, site: &SiteId) -> Result<&mut SiteRow, String> {
+        let number = self.known_site(site)?;
+        self.sites.row_mut(number).ok_or_else(|| missing("site", site))
+    }
+
+    fn site_rest_mut(&mut self, site: &SiteId) -> Result<&mut SiteRest, String> {
+        let number = self.known_site(site)?;
+        self.sites.rest_mut(number).ok_or_else(|| missing("site", site))
+    }
+
+    fn hand_over(&mut self, site: &SiteId, owner: &EndUserId, disable_service: bool) -> Applied {
+        let owner = self.end_users.named(owner).ok_or(FULL)?;
+        self.site_rest_mut(site)?.owner_epoch += 1;
+        let site = self.site_mut(site)?;
+        site.owner = Some(owner);
+        site.disable_service = disable_service;
+        Ok(())
     }
 
     fn asking(&self, site: &SiteId, asker: &InstallerId, deadline: Timestamp) -> Result<Asking, String> {
-        let (site, record) = self.sites.get_key_value(site).ok_or_else(|| missing("site", site))?;
+        let number = self.known_site(site)?;
+        let record = self.site(site.as_str()).ok_or_else(|| missing("site", site))?;
+        let (asker_number, _) =
+            self.installers.find(asker.as_str()).ok_or_else(|| missing("installer", asker))?;
         let installer = self.installer(asker.as_str()).ok_or_else(|| missing("installer", asker))?;
         Ok(Asking {
-            site: site.clone(),
-            site_created: record.created,
-            asker: asker.clone(),
-            asker_registered: installer.registered,
-            asker_contacts: installer.contacts.clone(),
-            company: installer.company.clone(),
+            // The ids are shared with those that the directory holds already.
+            site: self.sites.id(number).unwrap_or(site).clone(),
+            site_created: record.created(),
+            asker: self.installers.id(asker_number).unwrap_or(asker).clone(),
+            asker_registered: installer.registered(),
+            asker_contacts: installer.contacts().to_vec(),
+            company: installer.company().clone(),
             deadline,
         })
     }
 
-    pub(super) fn schedule(&mut self, item: Item, end: Timestamp) {
-        let bucket = bucket(end);
-        if let Some(items) = self.due.get_mut(&bucket) {
-            items.insert(item);
-        } else {
-            let mut items = Set::default();
-            items.insert(item);
-            self.due.insert_mut(bucket, items);
-        }
-    }
-
-    fn unschedule(&mut self, item: &Item, end: Timestamp) {
-        let bucket = bucket(end);
-        if let Some(items) = self.due.get_mut(&bucket) {
-            items.remove(item);
-            if items.is_empty() {
-                self.due.remove_mut(&bucket);
-            }
-        }
-    }
-
     pub(super) fn open_item(&mut self, item: Item, asking: &Asking) {
-        self.schedule(item.clone(), asking.deadline);
+        schedule(&mut self.due, item.clone(), asking.deadline);
         self.with_openers(asking, |open| {
             open.insert(item.clone());
         });
@@ -310,25 +314,22 @@ impl Directory {
 
     /// Nothing waits for an answer to `item` any more.
     fn close_item(&mut self, item: &Item, asking: &Asking) {
-        self.unschedule(item, asking.deadline);
+        unschedule(&mut self.due, item, asking.deadline);
         self.with_openers(asking, |open| {
             open.remove(item);
         });
     }
 
     /// Visits the lists of open things of the site and of the asker, where they are still the same.
-    fn with_openers(
-        &mut self,
-        asking: &Asking,
-        mut visit: impl FnMut(&mut std::collections::BTreeSet<Item>),
-    ) {
-        if let Some(site) = self.sites.get_mut(&asking.site)
-            && site.created == asking.site_created
+    fn with_openers(&mut self, asking: &Asking, mut visit: impl FnMut(&mut BTreeSet<Item>)) {
+        if self.site_is_there(asking)
+            && let Ok(site) = self.site_rest_mut(&asking.site)
         {
             visit(&mut site.open);
         }
-        if let Some(installer) = self.installers.get_mut(&asking.asker)
-            && installer.registered == asking.asker_registered
+        if self.asker_is_there(asking)
+            && let Some(number) = self.installers.number(asking.asker.as_str())
+            && let Some(installer) = self.installers.rest_mut(number)
         {
             visit(&mut installer.open);
         }
@@ -361,52 +362,50 @@ impl Directory {
         Ok(())
     }
 
-    fn make_grant(&mut self, id: &GrantId, mut record: GrantRecord, at: Timestamp) -> Applied {
-        // The ids in the record are shared with those that the directory holds already.
-        let (site, _) =
-            self.sites.get_key_value(&record.site).ok_or_else(|| missing("site", &record.site))?;
-        record.site = site.clone();
-        if let Scope::Device(device) = &record.scope {
-            let (device, _) = self.devices.get_key_value(device).ok_or_else(|| missing("device", device))?;
-            record.scope = Scope::Device(device.clone());
+    fn make_grant(&mut self, id: &GrantId, row: GrantRow, at: Timestamp) -> Applied {
+        if self.grants.number(id.as_str()).is_some() {
+            return Err(format!("there is a grant `{id}` already"));
         }
-        let (company, permission, until) = (record.company.clone(), record.permission, record.until);
-        let covers = match &record.scope {
-            Scope::Site => &mut self.site_mut(&record.site.clone())?.covers,
-            Scope::Device(device) => &mut self.device_mut(&device.clone())?.covers,
+        let number = self.grants.add(id.as_str(), row)?;
+        let covers = match row.device {
+            None => self.sites.row_mut(row.site).map(|site| &mut site.covers),
+            Some(device) => self.devices.row_mut(device).map(|device| &mut device.covers),
         };
-        covers.add(&company, permission, id.clone(), until, at);
-        if let Some(until) = until {
-            self.schedule(Item::Grant(id.clone()), until);
+        if let Some(covers) = covers {
+            covers.add(row.company, row.permission, number, row.end, at);
         }
-        self.grants.insert(id.clone(), record);
+        if let Some(end) = row.end.moment() {
+            schedule(&mut self.ends, number, end);
+        }
         Ok(())
     }
 
     fn move_grant(&mut self, id: &GrantId, event: GrantEvent, here: Here) -> Applied {
-        let record = self.grants.get_mut(id).ok_or_else(|| missing("grant", id))?;
-        record.state = moved(record.state.step(event, here.at), record.state.name())?;
-        let (scope, site, until) = (record.scope.clone(), record.site.clone(), record.until);
-        match scope {
-            Scope::Site => self.site_mut(&site)?.covers.remove(id),
-            // A device that is gone has taken its coverage with it.
-            Scope::Device(device) => {
-                if let Ok(device) = self.device_mut(&device) {
-                    device.covers.remove(id);
-                }
-            }
+        let number = self.grants.number(id.as_str()).ok_or_else(|| missing("grant", id))?;
+        let row = self.grants.get_mut(number).ok_or_else(|| missing("grant", id))?;
+        let state = row.state();
+        row.set_state(moved(state.step(event, here.at), state.name())?);
+        let row = *row;
+        // A site or device that is gone has taken its coverage with it.
+        let covers = match row.device {
+            None => self.sites.row_mut(row.site).map(|site| &mut site.covers),
+            Some(device) => self.devices.row_mut(device).map(|device| &mut device.covers),
+        };
+        if let Some(covers) = covers {
+            covers.remove(number);
         }
-        if let Some(until) = until {
-            self.unschedule(&Item::Grant(id.clone()), until);
+        if let Some(end) = row.end.moment() {
+            unschedule(&mut self.ends, &number, end);
         }
         Ok(())
     }
 
     /// The device goes, and what was asked for on it falls out of what is pending.
     fn remove_device(&mut self, device: &DeviceId) -> Applied {
-        let record = self.devices.remove(device).ok_or_else(|| missing("device", device))?;
-        let site = self.site_mut(&record.site)?;
-        site.devices.remove(device);
+        let number = self.known_device(device)?;
+        let (row, _) = self.devices.remove(number).ok_or_else(|| missing("device", device))?;
+        let site = self.sites.rest_mut(row.site).ok_or_else(|| "its site is gone".to_owned())?;
+        site.devices.remove(&number);
         for item in site.open.clone() {
             match item {
                 Item::Invite(id) => {
@@ -423,6 +422,27 @@ impl Directory {
             }
         }
         Ok(())
+    }
+}
+
+pub(super) fn schedule<T: Hash + Eq + Clone>(minutes: &mut Minutes<T>, item: T, end: Timestamp) {
+    let minute = bucket(end);
+    if let Some(items) = minutes.get_mut(&minute) {
+        items.insert(item);
+    } else {
+        let mut items = Set::default();
+        items.insert(item);
+        minutes.insert_mut(minute, items);
+    }
+}
+
+fn unschedule<T: Hash + Eq + Clone>(minutes: &mut Minutes<T>, item: &T, end: Timestamp) {
+    let minute = bucket(end);
+    if let Some(items) = minutes.get_mut(&minute) {
+        items.remove(item);
+        if items.is_empty() {
+            minutes.remove_mut(&minute);
+        }
     }
 }
 

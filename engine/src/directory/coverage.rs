@@ -1,5 +1,7 @@
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
 
+use super::short::Short;
+use super::table::Number;
 use crate::domain::{CompanyId, GrantId, Permission, Timestamp};
 
 /// What the grants give together: never which of them gives it.
@@ -16,141 +18,110 @@ pub enum Coverage {
     },
 }
 
-/// The grants for one device or site, by company and permission. A site has one company today, so
-/// the list is as long as there are permissions; it is searched from the front.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Covers(Vec<Cover>);
+/// When something ends, or that it does not: later than all that do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct End(i64);
 
-#[derive(Debug, Clone)]
-struct Cover {
-    company: CompanyId,
-    permission: Permission,
-    terms: Terms,
+impl End {
+    const NONE: Self = Self(i64::MAX);
+
+    pub(super) fn moment(self) -> Option<Timestamp> {
+        (self != Self::NONE).then_some(Timestamp::from_millis(self.0))
+    }
+
+    fn is_over(self, now: Timestamp) -> bool {
+        self.moment().is_some_and(|end| now.has_reached(end))
+    }
 }
 
-/// The grants that no event has ended. Time may have.
-#[derive(Debug, Clone)]
-enum Terms {
-    None,
-    One(Term),
-    Many(Arc<Vec<Term>>),
+impl From<Option<Timestamp>> for End {
+    fn from(moment: Option<Timestamp>) -> Self {
+        moment.map_or(Self::NONE, |moment| Self(moment.millis()))
+    }
 }
 
-#[derive(Debug, Clone)]
+/// The grants for one device or site that no event has ended; time may have. There are few, and they are searched from
+/// the front.
+///
+/// INVARIANT: the term that lasts longest is the first. Where there was a grant of a company and a permission, and none is
+/// left, a term without a grant says so.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Covers(Short<Term>);
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Term {
-    until: Option<Timestamp>,
-    grant: GrantId,
+    end: End,
+    company: Number<CompanyId>,
+    grant: Option<Number<GrantId>>,
+    permission: Permission,
 }
 
 impl Term {
     fn is_live(&self, now: Timestamp) -> bool {
-        !self.until.is_some_and(|until| now.has_reached(until))
-    }
-}
-
-impl Terms {
-    fn as_slice(&self) -> &[Term] {
-        match self {
-            Self::None => &[],
-            Self::One(term) => std::slice::from_ref(term),
-            Self::Many(terms) => terms,
-        }
+        self.grant.is_some() && !self.end.is_over(now)
     }
 
-    fn from_vec(mut terms: Vec<Term>) -> Self {
-        match (terms.len(), terms.pop()) {
-            (1, Some(term)) => Self::One(term),
-            (_, Some(last)) => {
-                terms.push(last);
-                // INVARIANT: the term that lasts longest is the first.
-                terms.sort_by_key(|term| std::cmp::Reverse(term.until.unwrap_or(Timestamp::MAX)));
-                Self::Many(Arc::new(terms))
-            }
-            (_, None) => Self::None,
-        }
+    fn is_of(&self, company: Number<CompanyId>, permission: Permission) -> bool {
+        self.permission == permission && self.company == company
     }
 }
 
 impl Covers {
-    pub(crate) fn coverage(&self, company: &CompanyId, permission: Permission, now: Timestamp) -> Coverage {
-        let cover = self.0.iter().find(|cover| cover.permission == permission && cover.company == *company);
-        match cover.map(|cover| cover.terms.as_slice().first()) {
+    pub(super) fn coverage(
+        &self,
+        company: Number<CompanyId>,
+        permission: Permission,
+        now: Timestamp,
+    ) -> Coverage {
+        match self.0.as_slice().iter().find(|term| term.is_of(company, permission)) {
             None => Coverage::Never,
             // Every grant begins when it is made: those that are live all cover this very moment,
             // and the chain ends with the one that lasts longest.
-            Some(Some(longest)) if longest.is_live(now) => Coverage::Live { until: longest.until },
+            Some(longest) if longest.is_live(now) => Coverage::Live { until: longest.end.moment() },
             Some(_) => Coverage::Over,
         }
     }
 
-    pub(crate) fn any_live(&self, company: &CompanyId, now: Timestamp) -> bool {
-        self.0.iter().any(|cover| {
-            cover.company == *company && cover.terms.as_slice().iter().any(|term| term.is_live(now))
-        })
+    pub(super) fn any_live(&self, company: Number<CompanyId>, now: Timestamp) -> bool {
+        self.0.as_slice().iter().any(|term| term.company == company && term.is_live(now))
     }
 
-    pub(crate) fn live_grants(&self, now: Timestamp) -> impl Iterator<Item = GrantId> {
-        self.0
-            .iter()
-            .flat_map(|cover| cover.terms.as_slice())
-            .filter(move |term| term.is_live(now))
-            .map(|term| term.grant.clone())
+    pub(super) fn live_grants(&self, now: Timestamp) -> impl Iterator<Item = Number<GrantId>> {
+        self.0.as_slice().iter().filter(move |term| term.is_live(now)).filter_map(|term| term.grant)
     }
 
     /// A grant was made at `at`. What time has ended by then is forgotten: nothing else can end it.
-    pub(crate) fn add(
+    pub(super) fn add(
         &mut self,
-        company: &CompanyId,
+        company: Number<CompanyId>,
         permission: Permission,
-        grant: GrantId,
-        until: Option<Timestamp>,
+        grant: Number<GrantId>,
+        end: End,
         at: Timestamp,
     ) {
-        let term = Term { until, grant };
-        let found =
-            self.0.iter_mut().find(|cover| cover.permission == permission && cover.company == *company);
-        match found {
-            Some(cover) => {
-                let mut terms = cover.terms.as_slice().to_vec();
-                terms.retain(|term| term.is_live(at));
-                terms.push(term);
-                cover.terms = Terms::from_vec(terms);
-            }
-            None => {
-                self.0.reserve_exact(1);
-                self.0.push(Cover { company: company.clone(), permission, terms: Terms::One(term) });
-            }
-        }
+        self.0.change(|terms| {
+            terms.retain(|term| !term.is_of(company, permission) || term.is_live(at));
+            let place = terms.partition_point(|term| term.end >= end);
+            terms.insert(place, Term { end, company, grant: Some(grant), permission });
+        });
     }
 
     /// A grant ended. That there was one is remembered.
-    pub(crate) fn remove(&mut self, grant: &GrantId) {
-        for cover in &mut self.0 {
-            if cover.terms.as_slice().iter().any(|term| term.grant == *grant) {
-                let mut terms = cover.terms.as_slice().to_vec();
-                terms.retain(|term| term.grant != *grant);
-                cover.terms = Terms::from_vec(terms);
+    pub(super) fn remove(&mut self, grant: Number<GrantId>) {
+        self.0.change(|terms| {
+            let Some(place) = terms.iter().position(|term| term.grant == Some(grant)) else { return };
+            let gone = terms.remove(place);
+            if !terms.iter().any(|term| term.is_of(gone.company, gone.permission)) {
+                terms.push(Term { end: End(i64::MIN), grant: None, ..gone });
             }
-        }
+        });
     }
 
-    /// For each company and permission that there ever was a grant for: the grants that no event has ended.
-    pub(crate) fn listed(&self) -> impl Iterator<Item = (&CompanyId, Permission, Vec<&GrantId>)> {
-        self.0.iter().map(|cover| {
-            let grants = cover.terms.as_slice().iter().map(|term| &term.grant).collect();
-            (&cover.company, cover.permission, grants)
-        })
-    }
-
-    /// Puts back what [`Self::listed`] told of one company and permission.
-    pub(crate) fn restore(
-        &mut self,
-        company: CompanyId,
-        permission: Permission,
-        grants: Vec<(GrantId, Option<Timestamp>)>,
-    ) {
-        let terms = grants.into_iter().map(|(grant, until)| Term { until, grant }).collect();
-        self.0.push(Cover { company, permission, terms: Terms::from_vec(terms) });
+    /// Every company and permission that there is or was a grant of: with the grant, if one is left.
+    pub(super) fn terms(
+        &self,
+    ) -> impl Iterator<Item = (Number<CompanyId>, Permission, Option<Number<GrantId>>)> {
+        self.0.as_slice().iter().map(|term| (term.company, term.permission, term.grant))
     }
 }
 
@@ -171,17 +142,17 @@ mod tests {
             grants in prop::collection::vec((0_i64..6, prop::option::of(1_i64..9), any::<bool>()), 0..8),
             now in 0_i64..16,
         ) {
-            let company: CompanyId = "acme".parse().unwrap();
+            let company = Number::at(0).unwrap();
             let mut covers = Covers::default();
             let mut made = grants.clone();
             made.sort_by_key(|grant| grant.0);
             let mut until = Vec::new();
             for (index, (start, hours, removed)) in made.iter().enumerate() {
-                let grant: GrantId = format!("g{index}").parse().unwrap();
+                let grant = Number::at(u32::try_from(index).unwrap()).unwrap();
                 let end = hours.map(|hours| at(start + hours));
-                covers.add(&company, Permission::LiveView, grant.clone(), end, at(*start));
+                covers.add(company, Permission::LiveView, grant, end.into(), at(*start));
                 if *removed {
-                    covers.remove(&grant);
+                    covers.remove(grant);
                 } else if !end.is_some_and(|end| at(now).has_reached(end)) {
                     until.push(end);
                 }
@@ -192,9 +163,9 @@ mod tests {
                 let longest = until.iter().copied().max_by_key(|end| end.unwrap_or(Timestamp::MAX)).unwrap();
                 Coverage::Live { until: longest }
             };
-            prop_assert_eq!(covers.coverage(&company, Permission::LiveView, at(now.max(6))),
-                            if now >= 6 { expected } else { covers.coverage(&company, Permission::LiveView, at(6)) });
-            prop_assert_eq!(covers.coverage(&company, Permission::Playback, at(now)), Coverage::Never);
+            prop_assert_eq!(covers.coverage(company, Permission::LiveView, at(now.max(6))),
+                            if now >= 6 { expected } else { covers.coverage(company, Permission::LiveView, at(6)) });
+            prop_assert_eq!(covers.coverage(company, Permission::Playback, at(now)), Coverage::Never);
         }
     }
 }

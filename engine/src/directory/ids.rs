@@ -22,15 +22,15 @@ impl Directory {
     ) -> Vec<String> {
         let mut first = First { after, most, wanted, ids: BinaryHeap::new() };
         match entity_type {
-            "Company" => self.companies.iter().for_each(|id| first.take(id.as_str())),
-            "EndUser" => self.end_users.keys().for_each(|id| first.take(id.as_str())),
-            "Installer" => self.installers.keys().for_each(|id| first.take(id.as_str())),
-            "Site" => self.sites.keys().for_each(|id| first.take(id.as_str())),
-            "Device" => self.devices.keys().for_each(|id| first.take(id.as_str())),
+            "Company" => self.companies.iter().for_each(|(_, id, ..)| first.take(id.as_str())),
+            "EndUser" => self.end_users.iter().for_each(|(_, id, ..)| first.take(id.as_str())),
+            "Installer" => self.installers.iter().for_each(|(_, id, ..)| first.take(id.as_str())),
+            "Site" => self.sites.iter().for_each(|(_, id, ..)| first.take(id.as_str())),
+            "Device" => self.devices.iter().for_each(|(_, id, ..)| first.take(id.as_str())),
             "Invite" => self.invites.keys().for_each(|id| first.take(id.as_str())),
             "PermissionApplication" => self.applications.keys().for_each(|id| first.take(id.as_str())),
             "ResetTicket" => self.tickets.keys().for_each(|id| first.take(id.as_str())),
-            "Grant" => self.grants.keys().for_each(|id| first.take(id.as_str())),
+            "Grant" => self.grants().for_each(|grant| first.take(grant.id_text())),
             _ => {}
         }
         first.ids.into_sorted_vec().into_iter().map(str::to_owned).collect()

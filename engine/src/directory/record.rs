@@ -1,13 +1,15 @@
+//! What there is to know of things.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::coverage::Covers;
-use super::trie::Set;
-use super::{Item, Revision};
+use super::grants::GrantRow;
+use super::row::{Assigned, DeviceRest, DeviceRow, InstallerRest, InstallerRow, SiteRest, SiteRow};
+use super::{Directory, Item, Revision};
 use crate::domain::{
-    ApplicationId, CompanyId, Contact, DeviceId, EndUserId, Entry, InstallerId, InstallerPermission,
-    InviteId, Permission, ResetMode, Role, Scope, SiteId, SiteKind, TicketId, Timestamp,
+    ApplicationId, CompanyId, Contact, DeviceId, EndUserId, Entry, GrantId, InstallerId, InstallerPermission,
+    InviteId, Permission, ResetMode, Role, SiteId, SiteKind, TicketId, Timestamp,
 };
 use crate::lifecycle::grant::GrantState;
 use crate::lifecycle::invite::InviteState;
@@ -15,67 +17,176 @@ use crate::lifecycle::permission_application::ApplicationState;
 use crate::lifecycle::reset_ticket::TicketState;
 
 /// An end user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndUserRecord {
+#[derive(Clone, Copy)]
+pub struct EndUserRecord<'a> {
     /// The verified contacts.
-    pub contacts: Vec<Contact>,
+    pub contacts: &'a [Contact],
 }
 
 /// An installer.
-#[derive(Debug, Clone)]
-pub struct InstallerRecord {
+#[derive(Clone, Copy)]
+pub struct InstallerRecord<'a> {
+    pub(super) row: &'a InstallerRow,
+    pub(super) rest: &'a InstallerRest,
+    pub(super) company: &'a CompanyId,
+}
+
+impl<'a> InstallerRecord<'a> {
     /// The employer.
-    pub company: CompanyId,
+    #[must_use]
+    pub fn company(&self) -> &'a CompanyId {
+        self.company
+    }
+
     /// The place in the company.
-    pub role: Role,
-    /// What the company allows them.
-    pub permissions: BTreeSet<InstallerPermission>,
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.row.role
+    }
+
+    /// What the company allows them, in order.
+    pub fn permissions(&self) -> impl Iterator<Item = InstallerPermission> {
+        self.row.permissions.iter()
+    }
+
     /// How to reach them.
-    pub contacts: Vec<Contact>,
+    #[must_use]
+    pub fn contacts(&self) -> &'a [Contact] {
+        &self.rest.contacts
+    }
+
     /// The revision of their registration: an id that is used again is somebody else.
-    pub registered: Revision,
-    /// What they asked for that is open.
-    pub(crate) open: BTreeSet<Item>,
+    #[must_use]
+    pub fn registered(&self) -> Revision {
+        self.row.registered
+    }
+
+    /// What they asked for that nothing has closed.
+    pub fn open(&self) -> impl Iterator<Item = &'a Item> + use<'a> {
+        self.rest.open.iter()
+    }
 }
 
 /// A site.
-#[derive(Debug, Clone)]
-pub struct SiteRecord {
+#[derive(Clone, Copy)]
+pub struct SiteRecord<'a> {
+    pub(super) directory: &'a Directory,
+    pub(super) row: &'a SiteRow,
+    pub(super) rest: &'a SiteRest,
+    pub(super) company: &'a CompanyId,
+    pub(super) owner: Option<&'a EndUserId>,
+}
+
+impl<'a> SiteRecord<'a> {
     /// The company that looks after it.
-    pub company: CompanyId,
+    #[must_use]
+    pub fn company(&self) -> &'a CompanyId {
+        self.company
+    }
+
     /// What kind of site it is.
-    pub kind: SiteKind,
+    #[must_use]
+    pub fn kind(&self) -> SiteKind {
+        self.row.kind
+    }
+
     /// The revision of its creation: an id that is used again is another site.
-    pub created: Revision,
+    #[must_use]
+    pub fn created(&self) -> Revision {
+        self.rest.created
+    }
+
     /// The owner, once handed over.
-    pub owner: Option<EndUserId>,
+    #[must_use]
+    pub fn owner(&self) -> Option<&'a EndUserId> {
+        self.owner
+    }
+
     /// How often the owner changed.
-    pub owner_epoch: u64,
+    #[must_use]
+    pub fn owner_epoch(&self) -> u64 {
+        self.rest.owner_epoch
+    }
+
     /// The owner agreed that the installer may disable the service, in this owner epoch, and has
     /// not taken it back.
-    pub disable_service: bool,
-    /// The installers who look after it, with the revision of their registration.
-    pub assigned: BTreeMap<InstallerId, Revision>,
+    #[must_use]
+    pub fn disable_service(&self) -> bool {
+        self.row.disable_service
+    }
+
+    /// Whether it is assigned to this very installer, and not to an earlier one of the same id.
+    #[must_use]
+    pub fn is_assigned(&self, installer: &InstallerId) -> bool {
+        let found = self.directory.installers.find(installer.as_str());
+        found.is_some_and(|(number, row)| self.row.is_assigned(number, row.registered))
+    }
+
+    /// The installers who look after it, with the revision of their registration, in order of their ids.
+    #[must_use]
+    pub fn assigned(&self) -> BTreeMap<&'a InstallerId, Revision> {
+        let id = |assigned: &Assigned| {
+            Some((self.directory.installers.id(assigned.installer)?, assigned.registered))
+        };
+        self.row.assigned.as_slice().iter().filter_map(id).collect()
+    }
+
     /// The last invite.
-    pub invite: Option<InviteId>,
+    #[must_use]
+    pub fn invite(&self) -> Option<&'a InviteId> {
+        self.rest.invite.as_ref()
+    }
+
+    /// The devices on it, in no order that means anything.
+    pub fn devices(&self) -> impl Iterator<Item = &'a DeviceId> + use<'a> {
+        let directory = self.directory;
+        self.rest.devices.iter().filter_map(move |device| directory.devices.id(*device))
+    }
+
     /// What was asked for here and is open.
-    pub(crate) open: BTreeSet<Item>,
-    pub(crate) devices: Set<DeviceId>,
-    pub(crate) covers: Covers,
+    pub(crate) fn open(&self) -> &'a BTreeSet<Item> {
+        &self.rest.open
+    }
 }
 
 /// A device.
-#[derive(Debug, Clone)]
-pub struct DeviceRecord {
+#[derive(Clone, Copy)]
+pub struct DeviceRecord<'a> {
+    pub(super) directory: &'a Directory,
+    pub(super) row: &'a DeviceRow,
+    pub(super) rest: &'a DeviceRest,
+    pub(super) site: &'a SiteId,
+}
+
+impl<'a> DeviceRecord<'a> {
     /// The site that it is on.
-    pub site: SiteId,
+    #[must_use]
+    pub fn site(&self) -> &'a SiteId {
+        self.site
+    }
+
     /// Whether a password can be reset through the platform.
-    pub supports_password_reset: bool,
+    #[must_use]
+    pub fn supports_password_reset(&self) -> bool {
+        self.row.supports_password_reset
+    }
+
     /// The revision of its addition: an id that is used again is another device.
-    pub added: Revision,
+    #[must_use]
+    pub fn added(&self) -> Revision {
+        self.rest.added
+    }
+
     /// The last ticket.
-    pub ticket: Option<TicketId>,
-    pub(crate) covers: Covers,
+    #[must_use]
+    pub fn ticket(&self) -> Option<&'a TicketId> {
+        self.rest.ticket.as_ref()
+    }
+
+    /// The grants for it that are live at `now`, in order of their ids.
+    pub(crate) fn live_grants(&self, now: Timestamp) -> Vec<GrantId> {
+        self.directory.grant_ids(self.row.covers.live_grants(now))
+    }
 }
 
 /// What every invite, application and ticket knows about its asking.
@@ -145,22 +256,68 @@ pub struct TicketRecord {
 }
 
 /// A grant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GrantRecord {
+#[derive(Clone, Copy)]
+pub struct GrantRecord<'a> {
+    pub(super) directory: &'a Directory,
+    pub(super) row: &'a GrantRow,
+    pub(super) id: &'a str,
+    pub(super) company: &'a CompanyId,
+    pub(super) site: &'a SiteId,
+    pub(super) owner: &'a EndUserId,
+}
+
+impl<'a> GrantRecord<'a> {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> GrantId {
+        GrantId::known(self.id)
+    }
+
+    pub(super) fn id_text(&self) -> &'a str {
+        self.id
+    }
+
     /// Who has the permission.
-    pub company: CompanyId,
+    #[must_use]
+    pub fn company(&self) -> &'a CompanyId {
+        self.company
+    }
+
     /// The site that it is for, or whose device it is for.
-    pub site: SiteId,
+    #[must_use]
+    pub fn site(&self) -> &'a SiteId {
+        self.site
+    }
+
     /// The owner who gave it.
-    pub owner: EndUserId,
-    /// What it is for.
-    pub scope: Scope,
+    #[must_use]
+    pub fn owner(&self) -> &'a EndUserId {
+        self.owner
+    }
+
+    /// The device that it is for; `None`: it is for the site.
+    #[must_use]
+    pub fn device(&self) -> Option<&'a DeviceId> {
+        self.directory.devices.id(self.row.device?)
+    }
+
     /// The permission.
-    pub permission: Permission,
+    #[must_use]
+    pub fn permission(&self) -> Permission {
+        self.row.permission
+    }
+
     /// When it was to end; `None`: without end.
-    pub until: Option<Timestamp>,
+    #[must_use]
+    pub fn until(&self) -> Option<Timestamp> {
+        self.row.end.moment()
+    }
+
     /// Where it stands, time not counted.
-    pub state: GrantState,
+    #[must_use]
+    pub fn state(&self) -> GrantState {
+        self.row.state()
+    }
 }
 
 /// Where a site stands between its company and its owner (H5).
@@ -194,24 +351,10 @@ impl SiteState {
     }
 }
 
-impl SiteRecord {
-    /// The devices on it, in no order that means anything.
-    pub fn devices(&self) -> impl Iterator<Item = &DeviceId> {
-        self.devices.iter()
-    }
-}
-
 /// The ids that name an application or an invite share one namespace: both derive grant ids.
 impl ApplicationRecord {
     pub(crate) fn asks(&self, entry: &Entry) -> bool {
         self.entries.iter().any(|own| own.permission == entry.permission && own.scope == entry.scope)
-    }
-}
-
-impl InstallerRecord {
-    /// What they asked for that nothing has closed.
-    pub fn open(&self) -> impl Iterator<Item = &Item> {
-        self.open.iter()
     }
 }
 

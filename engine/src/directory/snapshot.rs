@@ -1,132 +1,80 @@
 //! A directory as bytes, so that opening a long ledger need not read all of it. The ledger stays the
 //! truth: a snapshot that cannot be read is left aside.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Display;
-use std::hash::Hash;
-
-use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::coverage::Covers;
-use super::record::{
-    ApplicationRecord, DeviceRecord, EndUserRecord, GrantRecord, InstallerRecord, InviteRecord, SiteRecord,
-    TicketRecord,
-};
-use super::trie::{Map, Set};
-use super::{Directory, Item, Revision, bucket};
+use super::apply::schedule;
+use super::grants::GrantRow;
+use super::record::{ApplicationRecord, InviteRecord, TicketRecord};
+use super::row::{DeviceRest, DeviceRow, InstallerRest, InstallerRow, SiteRest, SiteRow};
+use super::table::Table;
+use super::trie::Map;
+use super::{Directory, Item, Revision};
 use crate::domain::{
-    ApplicationId, CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, InstallerPermission,
-    InviteId, Permission, Role, Scope, SiteId, SiteKind, TicketId, Timestamp,
+    ApplicationId, CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, InviteId, SiteId, TicketId,
 };
-use crate::lifecycle::grant::GrantState;
 use crate::lifecycle::invite::InviteState;
 use crate::lifecycle::permission_application::ApplicationState;
 use crate::lifecycle::reset_ticket::TicketState;
 
 /// Of what form the bytes are. Another one is left aside.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
-/// The place of something in its list: what refers to it need not look it up.
-type Number = u32;
-
-/// What cannot be derived from the rest.
+/// What cannot be derived from the rest. Tables are in the order of their numbers, by which rows speak of each other.
 #[derive(Serialize, Deserialize)]
 struct Facts {
     format: u32,
     revision: Revision,
-    companies: Vec<CompanyId>,
-    end_users: Vec<(EndUserId, EndUserRecord)>,
-    installers: Vec<(InstallerId, InstallerFacts)>,
-    sites: Vec<(SiteId, SiteFacts)>,
-    devices: Vec<(DeviceId, DeviceFacts)>,
-    grants: Vec<(GrantId, GrantFacts)>,
+    companies: Lines<CompanyId, (), ()>,
+    end_users: Lines<EndUserId, (), Vec<Contact>>,
+    installers: Lines<InstallerId, InstallerRow, InstallerRest>,
+    sites: Lines<SiteId, SiteRow, SiteRest>,
+    devices: Lines<DeviceId, DeviceRow, DeviceRest>,
+    grants: Vec<(GrantId, GrantRow)>,
     invites: Vec<(InviteId, InviteRecord)>,
     applications: Vec<(ApplicationId, ApplicationRecord)>,
     tickets: Vec<(TicketId, TicketRecord)>,
 }
 
-/// A company, a permission that it has or had, and the grants that no event has ended. It cannot be
-/// derived from the grants: one may be for an earlier device of the same id.
-type Cover = (Number, Permission, Vec<Number>);
-
-#[derive(Serialize, Deserialize)]
-struct InstallerFacts {
-    company: Number,
-    role: Role,
-    permissions: Vec<InstallerPermission>,
-    contacts: Vec<Contact>,
-    registered: Revision,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SiteFacts {
-    company: Number,
-    kind: SiteKind,
-    created: Revision,
-    owner: Option<EndUserId>,
-    owner_epoch: u64,
-    disable_service: bool,
-    assigned: BTreeMap<InstallerId, Revision>,
-    invite: Option<InviteId>,
-    covers: Vec<Cover>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct DeviceFacts {
-    site: Number,
-    supports_password_reset: bool,
-    added: Revision,
-    ticket: Option<TicketId>,
-    covers: Vec<Cover>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct GrantFacts {
-    company: Number,
-    site: Number,
-    owner: Number,
-    scope: ScopeFacts,
-    permission: Permission,
-    until: Option<Timestamp>,
-    state: GrantState,
-}
-
-#[derive(Serialize, Deserialize)]
-enum ScopeFacts {
-    Site,
-    Device(Number),
-    /// One that is not there any more.
-    Gone(DeviceId),
-}
+/// All ids that ever were in a table, and what is there under them.
+type Lines<I, R, C> = Vec<(I, Option<(R, C)>)>;
 
 /// Why bytes are no snapshot that this version can use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the snapshot cannot be used: {0}")]
 pub struct SnapshotError(String);
 
-type Written<T> = Result<T, SnapshotError>;
-
-/// The places of things in their list.
-struct Numbers<'a, K>(HashMap<&'a K, Number, foldhash::fast::RandomState>);
-
-impl<'a, K: Hash + Eq + Display> Numbers<'a, K> {
-    fn of(keys: impl Iterator<Item = &'a K>) -> Self {
-        Self(keys.zip(0..).collect())
-    }
-
-    fn get(&self, key: &K) -> Option<Number> {
-        self.0.get(key).copied()
-    }
-
-    fn known(&self, key: &K) -> Written<Number> {
-        self.get(key).ok_or_else(|| SnapshotError(format!("it speaks of `{key}`, which is not there")))
-    }
+fn lines<I, R, C>(table: &Table<I, R, C>) -> Lines<I, R, C>
+where
+    I: AsRef<str> + Clone,
+    R: Clone,
+    C: Clone,
+{
+    let line = |(id, there): (&I, Option<(&R, &C)>)| {
+        (id.clone(), there.map(|(row, rest)| (row.clone(), rest.clone())))
+    };
+    table.names().map(line).collect()
 }
 
-fn listed<K: Clone, V, F>(map: &Map<K, V>, facts: impl Fn(&V) -> Written<F>) -> Written<Vec<(K, F)>> {
-    map.iter().map(|(key, value)| Ok((key.clone(), facts(value)?))).collect()
+fn table<I, R, C>(lines: Lines<I, R, C>) -> Option<Table<I, R, C>>
+where
+    I: AsRef<str> + Clone,
+    R: Clone,
+    C: Clone,
+{
+    let mut table = Table::default();
+    for (id, there) in lines {
+        table.named(&id)?;
+        if let Some((row, rest)) = there {
+            table.insert(&id, row, rest).ok()?;
+        }
+    }
+    Some(table)
+}
+
+fn listed<K: Clone, V: Clone>(map: &Map<K, V>) -> Vec<(K, V)> {
+    map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 impl Directory {
@@ -135,71 +83,22 @@ impl Directory {
     /// # Errors
     /// None that a test has not ruled out.
     pub fn to_bytes(&self) -> Result<Vec<u8>, SnapshotError> {
-        let (companies, end_users) = (Numbers::of(self.companies.iter()), Numbers::of(self.end_users.keys()));
-        let (sites, devices) = (Numbers::of(self.sites.keys()), Numbers::of(self.devices.keys()));
-        let grants = Numbers::of(self.grants.keys());
-        let covers = |covers: &Covers| -> Written<Vec<Cover>> {
-            let cover = |(company, permission, ids): (_, _, Vec<&GrantId>)| {
-                let ids = ids.into_iter().map(|id| grants.known(id)).collect::<Result<_, _>>()?;
-                Ok((companies.known(company)?, permission, ids))
-            };
-            covers.listed().map(cover).collect()
-        };
         let facts = Facts {
             format: FORMAT,
             revision: self.revision,
-            companies: self.companies.iter().cloned().collect(),
-            end_users: listed(&self.end_users, |end_user| Ok(end_user.clone()))?,
-            installers: listed(&self.installers, |installer| {
-                Ok(InstallerFacts {
-                    company: companies.known(&installer.company)?,
-                    role: installer.role,
-                    permissions: installer.permissions.iter().copied().collect(),
-                    contacts: installer.contacts.clone(),
-                    registered: installer.registered,
-                })
-            })?,
-            sites: listed(&self.sites, |site| {
-                Ok(SiteFacts {
-                    company: companies.known(&site.company)?,
-                    kind: site.kind,
-                    created: site.created,
-                    owner: site.owner.clone(),
-                    owner_epoch: site.owner_epoch,
-                    disable_service: site.disable_service,
-                    assigned: site.assigned.clone(),
-                    invite: site.invite.clone(),
-                    covers: covers(&site.covers)?,
-                })
-            })?,
-            devices: listed(&self.devices, |device| {
-                Ok(DeviceFacts {
-                    site: sites.known(&device.site)?,
-                    supports_password_reset: device.supports_password_reset,
-                    added: device.added,
-                    ticket: device.ticket.clone(),
-                    covers: covers(&device.covers)?,
-                })
-            })?,
-            grants: listed(&self.grants, |grant| {
-                Ok(GrantFacts {
-                    company: companies.known(&grant.company)?,
-                    site: sites.known(&grant.site)?,
-                    owner: end_users.known(&grant.owner)?,
-                    scope: match &grant.scope {
-                        Scope::Site => ScopeFacts::Site,
-                        Scope::Device(id) => {
-                            devices.get(id).map_or_else(|| ScopeFacts::Gone(id.clone()), ScopeFacts::Device)
-                        }
-                    },
-                    permission: grant.permission,
-                    until: grant.until,
-                    state: grant.state,
-                })
-            })?,
-            invites: listed(&self.invites, |invite| Ok(invite.clone()))?,
-            applications: listed(&self.applications, |application| Ok(application.clone()))?,
-            tickets: listed(&self.tickets, |ticket| Ok(ticket.clone()))?,
+            companies: lines(&self.companies),
+            end_users: lines(&self.end_users),
+            installers: lines(&self.installers),
+            sites: lines(&self.sites),
+            devices: lines(&self.devices),
+            grants: self
+                .grants
+                .iter()
+                .filter_map(|(number, row)| Some((GrantId::known(self.grants.id(number)?), *row)))
+                .collect(),
+            invites: listed(&self.invites),
+            applications: listed(&self.applications),
+            tickets: listed(&self.tickets),
         };
         let mut bytes = postcard::to_allocvec(&facts).map_err(|error| SnapshotError(error.to_string()))?;
         let sum = Sha256::digest(&bytes);
@@ -226,113 +125,34 @@ impl Directory {
     }
 }
 
-/// The thing with this number.
-fn at<T>(list: &[T], number: Number) -> Option<&T> {
-    list.get(usize::try_from(number).ok()?)
-}
-
 impl Facts {
     fn restore(self) -> Option<Directory> {
-        let companies = self.companies;
-        let company = |number| at(&companies, number).cloned();
-        let ends: Vec<(GrantId, Option<Timestamp>)> =
-            self.grants.iter().map(|(id, grant)| (id.clone(), grant.until)).collect();
-        let restored = |covers: Vec<Cover>| {
-            let mut restored = Covers::default();
-            for (number, permission, grants) in covers {
-                let terms = grants.into_iter().map(|grant| at(&ends, grant).cloned());
-                restored.restore(company(number)?, permission, terms.collect::<Option<_>>()?);
-            }
-            Some(restored)
-        };
-        let end_users: Vec<EndUserId> = self.end_users.iter().map(|(id, _)| id.clone()).collect();
-        let contact = |(id, record): &(EndUserId, EndUserRecord)| {
-            record.contacts.iter().map(|contact| (contact.clone(), id.clone())).collect::<Vec<_>>()
-        };
-        let installer = |(id, facts): (InstallerId, InstallerFacts)| {
-            let record = InstallerRecord {
-                company: company(facts.company)?,
-                role: facts.role,
-                permissions: facts.permissions.into_iter().collect(),
-                contacts: facts.contacts,
-                registered: facts.registered,
-                open: BTreeSet::new(),
-            };
-            Some((id, record))
-        };
-        let sites: Vec<SiteId> = self.sites.iter().map(|(id, _)| id.clone()).collect();
-        let devices: Vec<DeviceId> = self.devices.iter().map(|(id, _)| id.clone()).collect();
-        let mut devices_of: Vec<Vec<DeviceId>> = vec![Vec::new(); sites.len()];
-        for (id, facts) in &self.devices {
-            devices_of.get_mut(usize::try_from(facts.site).ok()?)?.push(id.clone());
-        }
-        let site = |((id, facts), devices): ((SiteId, SiteFacts), Vec<DeviceId>)| {
-            let record = SiteRecord {
-                company: company(facts.company)?,
-                kind: facts.kind,
-                created: facts.created,
-                owner: facts.owner,
-                owner_epoch: facts.owner_epoch,
-                disable_service: facts.disable_service,
-                assigned: facts.assigned,
-                invite: facts.invite,
-                open: BTreeSet::new(),
-                devices: devices.into_iter().collect(),
-                covers: restored(facts.covers)?,
-            };
-            Some((id, record))
-        };
-        let device = |(id, facts): (DeviceId, DeviceFacts)| {
-            let record = DeviceRecord {
-                site: at(&sites, facts.site)?.clone(),
-                supports_password_reset: facts.supports_password_reset,
-                added: facts.added,
-                ticket: facts.ticket,
-                covers: restored(facts.covers)?,
-            };
-            Some((id, record))
-        };
-        let grant = |(id, facts): (GrantId, GrantFacts)| {
-            let record = GrantRecord {
-                company: company(facts.company)?,
-                site: at(&sites, facts.site)?.clone(),
-                owner: at(&end_users, facts.owner)?.clone(),
-                scope: match facts.scope {
-                    ScopeFacts::Site => Scope::Site,
-                    ScopeFacts::Device(number) => Scope::Device(at(&devices, number)?.clone()),
-                    ScopeFacts::Gone(id) => Scope::Device(id),
-                },
-                permission: facts.permission,
-                until: facts.until,
-                state: facts.state,
-            };
-            Some((id, record))
-        };
-        let due = self.grants.iter().filter_map(|(id, grant)| Some((id.clone(), grant.state.ends_at()?)));
         let mut directory = Directory {
             revision: self.revision,
-            due: due_at(due),
-            contacts: self.end_users.iter().flat_map(contact).collect(),
-            end_users: self.end_users.into_iter().collect(),
-            installers: self.installers.into_iter().map(installer).collect::<Option<_>>()?,
-            sites: self.sites.into_iter().zip(devices_of).map(site).collect::<Option<_>>()?,
-            devices: self.devices.into_iter().map(device).collect::<Option<_>>()?,
-            grants: self.grants.into_iter().map(grant).collect::<Option<_>>()?,
-            companies: companies.iter().cloned().collect(),
+            companies: table(self.companies)?,
+            end_users: table(self.end_users)?,
+            installers: table(self.installers)?,
+            sites: table(self.sites)?,
+            devices: table(self.devices)?,
             ..Directory::default()
         };
+        let contacts = directory.end_users.iter().flat_map(|(number, _, (), contacts)| {
+            contacts.iter().map(move |contact| (contact.clone(), number))
+        });
+        directory.contacts = contacts.collect();
+        let places: Vec<_> = directory.devices.iter().map(|(device, _, row, _)| (device, row.site)).collect();
+        for (device, site) in places {
+            directory.sites.rest_mut(site)?.devices.insert(device);
+        }
+        for (id, row) in self.grants {
+            let number = directory.grants.add(id.as_str(), row).ok()?;
+            if let Some(end) = row.state().ends_at() {
+                schedule(&mut directory.ends, number, end);
+            }
+        }
         directory.restore_asked(self.invites, self.applications, self.tickets);
         Some(directory)
     }
-}
-
-/// Grants by the minute in which they end.
-fn due_at(ends: impl Iterator<Item = (GrantId, Timestamp)>) -> RedBlackTreeMapSync<i64, Set<Item>> {
-    let mut buckets: BTreeMap<i64, Vec<Item>> = BTreeMap::new();
-    for (id, end) in ends {
-        buckets.entry(bucket(end)).or_default().push(Item::Grant(id));
-    }
-    buckets.into_iter().map(|(bucket, items)| (bucket, items.into_iter().collect())).collect()
 }
 
 impl Directory {

@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
-/// Entries that a leaf holds before it splits.
-const LEAF: usize = 12;
+/// Entries that a leaf holds before it splits: more of small ones, which are copied as they lie.
+const fn leaf<E>() -> usize {
+    if size_of::<Slot<E>>() <= 8 { 32 } else { 12 }
+}
 /// Bits of the hash that one level of branches uses.
 const BITS: u32 = 3;
 const FAN: usize = 1 << BITS;
@@ -42,8 +44,25 @@ type Slots<E> = Arc<[Slot<E>]>;
 
 #[derive(Debug, Clone)]
 struct Slot<E> {
-    hash: u64,
+    hash: u32,
     entry: E,
+}
+
+/// From texts to places of which somebody else knows the texts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Index(Trie<u32>);
+
+impl Index {
+    /// The place of a text: the one that `is_it`. O(1), as look-ups in maps.
+    pub(crate) fn find(&self, text: &str, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        self.0.get(self.0.hash(text), |place| is_it(*place)).copied()
+    }
+
+    /// Adds the place of a text that has none.
+    pub(crate) fn add(&mut self, text: &str, place: u32) {
+        let slot = Slot { hash: self.0.hash(text), entry: place };
+        self.0.insert(slot, |_, _| false);
+    }
 }
 
 impl<K, V> Default for Map<K, V> {
@@ -104,16 +123,6 @@ impl<K: Hash + Eq + Clone, V: Clone> Map<K, V> {
         let slot = Slot { hash: self.0.hash(&key), entry: Arc::new((key, value)) };
         self.0.insert(slot, |one, other| one.0 == other.0);
     }
-
-    /// Takes an entry out.
-    pub(crate) fn remove<Q>(&mut self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let entry = self.0.remove(self.0.hash(key), |entry| entry.0.borrow() == key)?;
-        Some(Arc::unwrap_or_clone(entry).1)
-    }
 }
 
 /// Makes a map of entries whose keys differ, faster than by inserting them.
@@ -143,15 +152,6 @@ impl<K> Set<K> {
     /// All keys, in no order that means anything.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &K> {
         self.0.iter()
-    }
-
-    /// The key, as stored.
-    pub(crate) fn get<Q>(&self, key: &Q) -> Option<&K>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.0.get(self.0.hash(key), |entry| entry.borrow() == key)
     }
 }
 
@@ -185,8 +185,14 @@ impl<E> Default for Trie<E> {
     }
 }
 
+/// Half of a hash tells enough apart: equal ones share a leaf.
+#[expect(clippy::cast_possible_truncation, reason = "half of a good hash is one")]
+fn hash<Q: Hash + ?Sized>(hasher: &RandomState, key: &Q) -> u32 {
+    hasher.hash_one(key) as u32
+}
+
 /// Which child holds `hash` at the level that uses the bits from `shift` on.
-fn child(hash: u64, shift: u32) -> usize {
+fn child(hash: u32, shift: u32) -> usize {
     (hash.wrapping_shr(shift) as usize) & (FAN - 1)
 }
 
@@ -194,13 +200,13 @@ impl<E> Trie<E> {
     /// Entries that differ.
     fn of<K: Hash>(entries: impl IntoIterator<Item = E>, key: impl Fn(&E) -> &K) -> Self {
         let hasher = RandomState::default();
-        let slot = |entry| Slot { hash: hasher.hash_one(key(&entry)), entry };
+        let slot = |entry| Slot { hash: hash(&hasher, key(&entry)), entry };
         let slots: Vec<Slot<E>> = entries.into_iter().map(slot).collect();
         Self { len: slots.len(), root: grown(slots, 0), hasher }
     }
 
-    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        self.hasher.hash_one(key)
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u32 {
+        hash(&self.hasher, key)
     }
 
     fn iter(&self) -> impl Iterator<Item = &E> {
@@ -220,7 +226,7 @@ impl<E> Trie<E> {
     }
 
     /// The entry with this hash that `is_it`.
-    fn get(&self, hash: u64, is_it: impl Fn(&E) -> bool) -> Option<&E> {
+    fn get(&self, hash: u32, is_it: impl Fn(&E) -> bool) -> Option<&E> {
         let (mut node, mut shift) = (&self.root, 0);
         loop {
             match node {
@@ -234,7 +240,7 @@ impl<E> Trie<E> {
 
 impl<E: Clone> Trie<E> {
     /// The leaf for this hash, in this version alone.
-    fn leaf(&mut self, hash: u64) -> Option<&mut Slots<E>> {
+    fn leaf(&mut self, hash: u32) -> Option<&mut Slots<E>> {
         let (mut node, mut shift) = (&mut self.root, 0);
         loop {
             match node {
@@ -245,7 +251,7 @@ impl<E: Clone> Trie<E> {
         }
     }
 
-    fn get_mut(&mut self, hash: u64, is_it: impl Fn(&E) -> bool) -> Option<&mut E> {
+    fn get_mut(&mut self, hash: u32, is_it: impl Fn(&E) -> bool) -> Option<&mut E> {
         let slots = self.leaf(hash)?;
         let at = place(slots, hash, is_it)?;
         Arc::make_mut(slots).get_mut(at).map(|slot| &mut slot.entry)
@@ -257,7 +263,7 @@ impl<E: Clone> Trie<E> {
         loop {
             if let Node::Leaf(slots) = node {
                 let at = place(slots, hash, |entry| same(entry, &slot.entry));
-                if at.is_some() || slots.len() < LEAF || shift >= u64::BITS {
+                if at.is_some() || slots.len() < leaf::<E>() || shift >= u32::BITS {
                     self.len += usize::from(at.is_none());
                     return put(slots, at, slot);
                 }
@@ -273,7 +279,7 @@ impl<E: Clone> Trie<E> {
         }
     }
 
-    fn remove(&mut self, hash: u64, is_it: impl Fn(&E) -> bool) -> Option<E> {
+    fn remove(&mut self, hash: u32, is_it: impl Fn(&E) -> bool) -> Option<E> {
         // What is not there shall not cost a copy.
         self.get(hash, &is_it)?;
         let slots = self.leaf(hash)?;
@@ -288,7 +294,7 @@ impl<E: Clone> Trie<E> {
 }
 
 /// Where in a leaf the entry with this hash is that `is_it`.
-fn place<E>(slots: &[Slot<E>], hash: u64, is_it: impl Fn(&E) -> bool) -> Option<usize> {
+fn place<E>(slots: &[Slot<E>], hash: u32, is_it: impl Fn(&E) -> bool) -> Option<usize> {
     slots.iter().position(|slot| slot.hash == hash && is_it(&slot.entry))
 }
 
@@ -306,7 +312,7 @@ fn put<E: Clone>(slots: &mut Slots<E>, at: Option<usize>, slot: Slot<E>) {
 
 /// Entries, however many, as a node.
 fn grown<E>(slots: Vec<Slot<E>>, shift: u32) -> Node<E> {
-    if slots.len() <= LEAF || shift >= u64::BITS {
+    if slots.len() <= leaf::<E>() || shift >= u32::BITS {
         return Node::Leaf(slots.into());
     }
     Node::Branch(Arc::new(parted(slots, shift).map(|part| grown(part, shift + BITS))))
@@ -336,6 +342,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Entries of maps are never taken out; those of sets are, in the same way.
+    impl<K: Hash + Eq + Clone, V: Clone> Map<K, V> {
+        fn remove<Q>(&mut self, key: &Q) -> Option<V>
+        where
+            K: Borrow<Q>,
+            Q: Hash + Eq + ?Sized,
+        {
+            let entry = self.0.remove(self.0.hash(key), |entry| entry.0.borrow() == key)?;
+            Some(Arc::unwrap_or_clone(entry).1)
+        }
+    }
 
     proptest! {
         #[test]

@@ -84,6 +84,12 @@ macro_rules! ids {
             }
         }
 
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
         impl std::borrow::Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 &self.0
@@ -130,6 +136,11 @@ ids! {
 }
 
 impl GrantId {
+    /// The id that was one before it became a text.
+    pub(crate) fn known(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The id of the grant that an accepted invite or application makes for `permission` on
     /// `device` (`None`: on the site).
     pub(crate) fn derived(source: &str, permission: &str, device: Option<&DeviceId>) -> Self {

@@ -214,6 +214,11 @@ pub enum InstallerPermission {
     ManageDevices,
 }
 
+impl InstallerPermission {
+    /// All of them, in their order.
+    pub const ALL: [Self; 3] = [Self::ManageAllSites, Self::ManageAssignedSites, Self::ManageDevices];
+}
+
 /// What kind of site it is.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -318,6 +318,56 @@ fn a_snapshot_and_the_events_after_it_lead_where_all_events_lead() {
 }
 
 #[test]
+fn a_snapshot_keeps_what_was_given_on_a_site_that_is_gone() {
+    use crate::directory::Coverage;
+    use crate::domain::{Permission, Scope, SiteKind};
+    use crate::event::Event;
+    let id = "villa";
+    let (site, device, company) = (id.parse().unwrap(), "cam".parse().unwrap(), "acme".parse().unwrap());
+    let place = || {
+        let (site, company, kind) = (id.parse().unwrap(), "acme".parse().unwrap(), SiteKind::Normal);
+        let device = "cam".parse().unwrap();
+        [
+            Event::SiteCreated { site, company, kind },
+            Event::DeviceAdded { device, site: id.parse().unwrap(), supports_password_reset: true },
+        ]
+    };
+    let grant = || "given".parse().unwrap();
+    let history = [
+        vec![Event::CompanyRegistered { company: "acme".parse().unwrap() }],
+        place().to_vec(),
+        vec![Event::SiteTransferred { site, to: "olga".parse().unwrap() }],
+        vec![Event::GrantMade {
+            grant: grant(),
+            company: "acme".parse().unwrap(),
+            site: id.parse().unwrap(),
+            permission: Permission::LiveView,
+            scope: Scope::Device("cam".parse().unwrap()),
+            until: None,
+        }],
+        vec![
+            Event::GrantRevoked { grant: grant() },
+            Event::DeviceRemoved { device },
+            Event::SiteDeleted { site: id.parse().unwrap() },
+        ],
+    ];
+    let mut directory = Directory::default();
+    for (revision, events) in (1..).zip(history) {
+        directory.apply(revision, at(1), &events).unwrap();
+    }
+    let mut restored = Directory::from_bytes(&directory.to_bytes().unwrap()).unwrap();
+    for directory in [&mut directory, &mut restored] {
+        assert!(directory.site(id).is_none());
+        directory.apply(6, at(2), &place()).unwrap();
+        let given = directory.grant("given").unwrap();
+        assert_eq!((given.site().as_str(), given.state().name()), (id, "revoked"));
+        assert_eq!(given.device().unwrap().as_str(), "cam");
+        // Another device of the same id is not what it was for.
+        assert_eq!(directory.coverage(&company, Permission::LiveView, "cam", at(5)), Coverage::Never);
+    }
+}
+
+#[test]
 fn a_damaged_snapshot_is_left_aside() {
     let ledger = Shared::default();
     let engine = Engine::open(ledger.clone()).unwrap();

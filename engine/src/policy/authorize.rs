@@ -117,7 +117,7 @@ fn expression(slicer: &mut Slicer<'_>, directory: &Directory, fact: &Fact) -> Bu
             RestrictedExpression::new_entity_uid(slicer.resource(&Resource::Company(id.clone()))?)
         }
         Fact::EndUser(id) => {
-            let contacts = directory.end_user(id.as_str()).map(|end_user| end_user.contacts.clone());
+            let contacts = directory.end_user(id.as_str()).map(|end_user| end_user.contacts.to_vec());
             RestrictedExpression::new_entity_uid(slicer.end_user(id.as_str(), &contacts.unwrap_or_default())?)
         }
         Fact::Installer(id) => match directory.installer(id.as_str()) {

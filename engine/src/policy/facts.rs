@@ -2,8 +2,6 @@
 
 mod records;
 
-use std::collections::BTreeSet;
-
 use records::Reader;
 
 use super::authorize::resource_type;
@@ -11,9 +9,11 @@ use super::compiled::{Constant, Facts, Failed, Fields, Members, Named, Names, St
 use super::load::LEVEL;
 use super::slice::{Type, Unknown};
 use crate::decide::{Fact, Question, Resource};
-use crate::directory::{Asking, Coverage, DeviceRecord, Directory, InstallerRecord, SiteRecord};
+use crate::directory::{
+    Asking, Coverage, DeviceRow, Directory, Entity, InstallerPermissions, InstallerRow, Number, SiteRow,
+};
 use crate::domain::{
-    Contact, DeviceId, InstallerPermission, OperatorId, Permission, Principal, Timestamp, Uid,
+    Contact, DeviceId, InstallerId, OperatorId, Permission, Principal, SiteId, Timestamp, Uid,
 };
 
 /// What is known about one question.
@@ -22,16 +22,16 @@ pub(super) struct DirectoryFacts<'a> {
     principal: Node<'a>,
     resource: Node<'a>,
     context: Context<'a>,
-    /// The records of principal and resource, and of the resource's site.
-    installer: Option<(&'a str, &'a InstallerRecord)>,
-    device: Option<(&'a str, &'a DeviceRecord)>,
-    site: Option<(&'a str, &'a SiteRecord)>,
+    /// The rows of principal and resource, and of the resource's site.
+    installer: Option<(Number<InstallerId>, &'a InstallerRow)>,
+    device: Option<(Number<DeviceId>, &'a DeviceRow)>,
+    site: Option<(Number<SiteId>, &'a SiteRow)>,
     /// What was asked for on a site that is gone: the site is seen as it was without an owner.
-    site_that_was: Option<&'a Asking>,
+    site_that_was: Option<(Who<'a>, &'a Asking)>,
     /// What was asked for on a device that is gone.
-    device_that_was: Option<(&'a str, &'a Asking)>,
+    device_that_was: Option<(Who<'a>, &'a Asking)>,
     /// The account that is to be registered.
-    end_user_to_be: Option<(&'a str, &'a [Contact])>,
+    end_user_to_be: Option<(Who<'a>, &'a [Contact])>,
 }
 
 /// What is known of the try itself.
@@ -60,36 +60,50 @@ struct Grant<'a> {
 /// An entity.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node<'a> {
-    kind: Kind<'a>,
-    id: &'a str,
+    who: Who<'a>,
     /// How many attributes lead to it from principal, resource or context: policies may follow [`LEVEL`] of them, and
     /// no more is in a slice. An entity that is only named in a policy is as far away as that.
     level: u32,
 }
 
+/// What an entity is known by. INVARIANT: what has a number is known by it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind<'a> {
-    Known(Type),
+pub(super) enum Who<'a> {
+    Numbered(Entity),
+    Text(Type, &'a str),
     /// Of a type that the directory does not have.
-    Other(&'a str),
+    Other(&'a Named),
 }
 
 impl PartialEq for Node<'_> {
     fn eq(&self, other: &Self) -> bool {
-        (self.kind, self.id) == (other.kind, other.id)
+        self.who == other.who
     }
 }
 
-impl<'a> Node<'a> {
-    fn at_hand(kind: Type, id: &'a str) -> Self {
-        Self { kind: Kind::Known(kind), id, level: 0 }
+impl<'a> Who<'a> {
+    fn of(directory: &Directory, kind: Type, id: &'a str) -> Self {
+        directory.entity(kind.name(), id).map_or(Self::Text(kind, id), Self::Numbered)
     }
 
     fn type_name(&self) -> &'a str {
-        match self.kind {
-            Kind::Known(kind) => kind.name(),
-            Kind::Other(name) => name,
+        match self {
+            Self::Numbered(entity) => entity.type_name(),
+            Self::Text(kind, _) => kind.name(),
+            Self::Other(name) => &name.type_name,
         }
+    }
+
+    fn id(&self, directory: &'a Directory) -> &'a str {
+        match self {
+            Self::Numbered(entity) => directory.id_of(*entity),
+            Self::Text(_, id) => id,
+            Self::Other(name) => &name.id,
+        }
+    }
+
+    fn at_hand(self) -> Node<'a> {
+        Node { who: self, level: 0 }
     }
 }
 
@@ -97,7 +111,7 @@ impl<'a> Node<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Set<'a> {
     Contacts(&'a [Contact]),
-    Permissions(&'a BTreeSet<InstallerPermission>),
+    Permissions(InstallerPermissions),
     Texts(&'a [String]),
     Devices(&'a [DeviceId]),
 }
@@ -110,28 +124,29 @@ pub(super) enum Record {
 }
 
 impl<'a> DirectoryFacts<'a> {
-    fn new(directory: &'a Directory, principal: Node<'a>, resource: Node<'a>, context: Context<'a>) -> Self {
-        let installer = match principal.kind {
-            Kind::Known(Type::Installer) => directory.installer(principal.id),
-            Kind::Known(_) | Kind::Other(_) => None,
+    fn new(directory: &'a Directory, principal: Who<'a>, resource: Who<'a>, context: Context<'a>) -> Self {
+        let installer = match principal {
+            Who::Numbered(Entity::Installer(number)) => Some(number),
+            Who::Numbered(_) | Who::Text(..) | Who::Other(_) => None,
         };
-        let device = match resource.kind {
-            Kind::Known(Type::Device) => directory.device(resource.id),
-            Kind::Known(_) | Kind::Other(_) => None,
+        let device = match resource {
+            Who::Numbered(Entity::Device(number)) => {
+                directory.device_row(number).map(|device| (number, device))
+            }
+            Who::Numbered(_) | Who::Text(..) | Who::Other(_) => None,
         };
-        let site = match (resource.kind, device) {
-            (Kind::Known(Type::Site), _) => Some(resource.id),
-            (_, Some(device)) => Some(device.site.as_str()),
-            _ => None,
+        let site = match resource {
+            Who::Numbered(Entity::Site(number)) => Some(number),
+            Who::Numbered(_) | Who::Text(..) | Who::Other(_) => device.map(|(_, device)| device.site),
         };
         Self {
             directory,
-            principal,
-            resource,
+            principal: principal.at_hand(),
+            resource: resource.at_hand(),
             context,
-            installer: installer.map(|record| (principal.id, record)),
-            device: device.map(|record| (resource.id, record)),
-            site: site.and_then(|id| Some((id, directory.site(id)?))),
+            installer: installer.and_then(|number| Some((number, directory.installer_row(number)?))),
+            device,
+            site: site.and_then(|number| Some((number, directory.site_row(number)?))),
             site_that_was: None,
             device_that_was: None,
             end_user_to_be: None,
@@ -144,28 +159,42 @@ impl<'a> DirectoryFacts<'a> {
         (principal, action, resource): (&'a Uid, &'a str, &'a Uid),
         now: Timestamp,
     ) -> Result<(Self, Option<Coverage>), Unknown> {
-        let who =
-            Node::at_hand(Type::named(principal.type_name()).ok_or(Unknown::Principal)?, principal.id());
-        let what = Type::named(resource.type_name()).map(|kind| Node::at_hand(kind, resource.id()));
+        let who = |uid: &'a Uid| Some(Who::of(directory, Type::named(uid.type_name())?, uid.id()));
+        let principal = who(principal).ok_or(Unknown::Principal)?;
+        Self::check_of(directory, (principal, Permission::named(action), who(resource)), now)
+    }
+
+    /// The same, of those who are known by number.
+    pub(super) fn check_of(
+        directory: &'a Directory,
+        (principal, permission, resource): (Who<'a>, Option<Permission>, Option<Who<'a>>),
+        now: Timestamp,
+    ) -> Result<(Self, Option<Coverage>), Unknown> {
         // Of what is not known, nothing is looked at.
-        let mut facts = Self::new(directory, who, what.unwrap_or(who), Context::Check { now, grant: None });
+        let context = Context::Check { now, grant: None };
+        let mut facts = Self::new(directory, principal, resource.unwrap_or(principal), context);
         if !facts.knows_principal() {
             return Err(Unknown::Principal);
         }
-        if what.is_none() || !facts.knows_resource() {
+        if resource.is_none() || !facts.knows_resource() {
             return Err(Unknown::Resource);
         }
-        let what = resource.id();
-        let coverage = facts.installer.and_then(|(_, installer)| {
-            let permission = Permission::named(action)?;
-            let of_device = facts.device.filter(|_| !permission.is_site_wide());
-            Some(match of_device {
-                Some((_, device)) => device.covers.coverage(&installer.company, permission, now),
-                None => directory.coverage(&installer.company, permission, what, now),
-            })
+        let coverage = facts.installer.zip(permission).map(|((_, installer), permission)| {
+            let company = installer.company;
+            match facts.resource.who {
+                Who::Numbered(Entity::Device(_)) if !permission.is_site_wide() => {
+                    facts.device.map(|(_, device)| device.coverage(company, permission, now))
+                }
+                Who::Numbered(Entity::Site(_)) if permission.is_site_wide() => {
+                    facts.site.map(|(_, site)| site.coverage(company, permission, now))
+                }
+                Who::Numbered(_) | Who::Text(..) | Who::Other(_) => None,
+            }
+            .unwrap_or(Coverage::Never)
         });
-        if let Some(Coverage::Live { until }) = coverage {
-            facts.context = Context::Check { now, grant: Some(Grant { permission: action, until }) };
+        if let (Some(Coverage::Live { until }), Some(permission)) = (coverage, permission) {
+            facts.context =
+                Context::Check { now, grant: Some(Grant { permission: permission.name(), until }) };
         }
         facts.look_back(None);
         Ok((facts, coverage))
@@ -173,29 +202,23 @@ impl<'a> DirectoryFacts<'a> {
 
     /// Whether the principal may be somebody: registered, or one of those who are not.
     fn knows_principal(&self) -> bool {
-        let id = self.principal.id;
-        match self.principal.kind {
-            Kind::Known(Type::Operator) => id.parse::<OperatorId>().is_ok(),
-            Kind::Known(Type::Installer) => self.installer.is_some(),
-            Kind::Known(Type::EndUser) => self.directory.end_user(id).is_some(),
-            Kind::Known(_) | Kind::Other(_) => false,
+        match self.principal.who {
+            Who::Numbered(Entity::Installer(_)) => self.installer.is_some(),
+            Who::Numbered(entity @ Entity::EndUser(_)) => self.directory.is_registered(entity),
+            Who::Text(Type::Operator, id) => id.parse::<OperatorId>().is_ok(),
+            Who::Numbered(_) | Who::Text(..) | Who::Other(_) => false,
         }
     }
 
     fn knows_resource(&self) -> bool {
-        let (directory, id) = (self.directory, self.resource.id);
-        let Kind::Known(kind) = self.resource.kind else { return false };
-        match kind {
-            Type::Company => directory.has_company(id),
-            Type::EndUser => directory.end_user(id).is_some(),
-            Type::Installer => directory.installer(id).is_some(),
-            Type::Site => self.site.is_some(),
-            Type::Device => self.device.is_some(),
-            Type::Invite => directory.invite(id).is_some(),
-            Type::PermissionApplication => directory.application(id).is_some(),
-            Type::ResetTicket => directory.ticket(id).is_some(),
-            Type::Grant => directory.grant(id).is_some(),
-            Type::Operator => false,
+        match self.resource.who {
+            Who::Numbered(Entity::Site(_)) => self.site.is_some(),
+            Who::Numbered(Entity::Device(_)) => self.device.is_some(),
+            Who::Numbered(entity) => self.directory.is_registered(entity),
+            Who::Text(Type::Invite, id) => self.directory.invite(id).is_some(),
+            Who::Text(Type::PermissionApplication, id) => self.directory.application(id).is_some(),
+            Who::Text(Type::ResetTicket, id) => self.directory.ticket(id).is_some(),
+            Who::Text(..) | Who::Other(_) => false,
         }
     }
 
@@ -241,8 +264,8 @@ impl<'a> DirectoryFacts<'a> {
         if twice || !is_there {
             return Err(Failed);
         }
-        let principal = Node::at_hand(kind, who);
-        let resource = Node::at_hand(resource_type(&question.resource), what);
+        let principal = Who::of(directory, kind, who);
+        let resource = Who::of(directory, resource_type(&question.resource), what);
         let mut facts = Self::new(directory, principal, resource, Context::Command { now, facts: context });
         facts.look_back(Some(&question.resource));
         Ok(Some(facts))
@@ -250,24 +273,26 @@ impl<'a> DirectoryFacts<'a> {
 
     /// Finds what is seen as it was, and what is seen as it is to be.
     fn look_back(&mut self, resource: Option<&'a Resource>) {
-        let (directory, id) = (self.directory, self.resource.id);
-        let (asking, ticket) = match self.resource.kind {
-            Kind::Known(Type::Invite) => (directory.invite(id).map(|invite| &invite.asking), None),
-            Kind::Known(Type::PermissionApplication) => {
+        let directory = self.directory;
+        let (asking, ticket) = match self.resource.who {
+            Who::Text(Type::Invite, id) => (directory.invite(id).map(|invite| &invite.asking), None),
+            Who::Text(Type::PermissionApplication, id) => {
                 (directory.application(id).map(|application| &application.asking), None)
             }
-            Kind::Known(Type::ResetTicket) => {
+            Who::Text(Type::ResetTicket, id) => {
                 let ticket = directory.ticket(id);
                 (ticket.map(|ticket| &ticket.asking), ticket)
             }
-            Kind::Known(_) | Kind::Other(_) => (None, None),
+            Who::Numbered(_) | Who::Text(..) | Who::Other(_) => (None, None),
         };
-        self.site_that_was = asking.filter(|asking| !directory.site_is_there(asking));
+        self.site_that_was = asking
+            .filter(|asking| !directory.site_is_there(asking))
+            .map(|asking| (Who::of(directory, Type::Site, asking.site.as_str()), asking));
         self.device_that_was = ticket
             .filter(|ticket| !directory.device_is_there(ticket))
-            .map(|ticket| (ticket.device.as_str(), &ticket.asking));
+            .map(|ticket| (Who::of(directory, Type::Device, ticket.device.as_str()), &ticket.asking));
         if let Some(Resource::EndUser(id, contacts)) = resource {
-            self.end_user_to_be = Some((id.as_str(), contacts));
+            self.end_user_to_be = Some((Who::of(directory, Type::EndUser, id.as_str()), contacts));
         }
     }
 }
@@ -293,25 +318,24 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
     }
 
     fn named(self, name: &'f Named) -> Node<'f> {
-        let kind = Type::named(&name.type_name).map_or(Kind::Other(&name.type_name), Kind::Known);
-        Node { kind, id: &name.id, level: LEVEL }
+        let kind = Type::named(&name.type_name);
+        let who = kind.map_or(Who::Other(name), |kind| Who::of(self.directory, kind, &name.id));
+        Node { who, level: LEVEL }
     }
 
     fn is_named(self, entity: Node<'f>, name: &Named) -> bool {
-        *entity.id == *name.id && *entity.type_name() == *name.type_name
+        *entity.who.type_name() == *name.type_name && *entity.who.id(self.directory) == *name.id
     }
 
     fn is_of_type(self, entity: Node<'f>, type_name: &str) -> bool {
-        entity.type_name() == type_name
+        entity.who.type_name() == type_name
     }
 
     fn attribute(self, entity: Node<'f>, name: &str) -> Step<Option<Value<'f, Self>>> {
-        match entity.kind {
-            Kind::Known(kind) if entity.level < LEVEL => {
-                Ok(Reader { facts: self, level: entity.level + 1 }.attribute(kind, entity.id, name))
-            }
-            Kind::Known(_) | Kind::Other(_) => Err(Failed),
+        if entity.level >= LEVEL {
+            return Err(Failed);
         }
+        Ok(Reader { facts: self, level: entity.level + 1 }.attribute(entity.who, name))
     }
 
     /// The directory has no tags.
@@ -320,32 +344,27 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
     }
 
     fn is_in(self, entity: Node<'f>, ancestor: Node<'f>) -> Step<bool> {
-        let (Kind::Known(kind), true) = (entity.kind, entity.level < LEVEL) else { return Err(Failed) };
-        let leads_there = |name| {
-            let value = Reader { facts: self, level: LEVEL }.attribute(kind, entity.id, name);
-            matches!(value, Some(Value::Entity(parent)) if parent == ancestor)
-        };
-        Ok(match (kind, ancestor.kind) {
-            (Type::Installer, Kind::Known(Type::Company)) => leads_there("company"),
-            (Type::Installer, Kind::Known(Type::Site)) => self.is_assigned(entity.id, ancestor.id),
-            (Type::Device, Kind::Known(Type::Site)) => leads_there("site"),
-            _ => false,
-        })
+        if entity.level >= LEVEL || matches!(entity.who, Who::Other(_)) {
+            return Err(Failed);
+        }
+        if let (Who::Numbered(Entity::Installer(installer)), Who::Numbered(Entity::Site(site))) =
+            (entity.who, ancestor.who)
+        {
+            return Ok(self.is_assigned(installer, site));
+        }
+        Ok(self.parent(entity) == Some(ancestor))
     }
 
     fn find(self, entity: Node<'f>, names: &Names, found: &mut dyn FnMut(u32)) {
-        names.place(entity.type_name(), entity.id).into_iter().for_each(&mut *found);
-        let parent = match entity.kind {
-            Kind::Known(Type::Installer) => Some("company"),
-            Kind::Known(Type::Device) => Some("site"),
-            Kind::Known(_) | Kind::Other(_) => None,
-        };
-        if let Some(Ok(Some(Value::Entity(parent)))) = parent.map(|name| self.attribute(entity, name)) {
-            names.place(parent.type_name(), parent.id).into_iter().for_each(&mut *found);
-        }
-        if entity.kind == Kind::Known(Type::Installer) {
-            let sites = names.of_type(Type::Site.name());
-            sites.filter(|(id, _)| self.is_assigned(entity.id, id)).for_each(|(_, place)| found(place));
+        let place = |node: Node<'f>| names.place(node.who.type_name(), node.who.id(self.directory));
+        place(entity).into_iter().for_each(&mut *found);
+        self.parent(entity).and_then(place).into_iter().for_each(&mut *found);
+        if let Who::Numbered(Entity::Installer(installer)) = entity.who {
+            let sites = names.of_type(Type::Site.name()).filter(|(id, _)| {
+                let site = self.directory.entity(Type::Site.name(), id);
+                matches!(site, Some(Entity::Site(site)) if self.is_assigned(installer, site))
+            });
+            sites.for_each(|(_, place)| found(place));
         }
     }
 
@@ -363,9 +382,7 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
             Set::Contacts(contacts) => contacts.get(at).map(|contact| Value::Text(contact.as_str())),
             Set::Permissions(all) => all.iter().nth(at).map(|permission| Value::Text(permission.name())),
             Set::Texts(texts) => texts.get(at).map(|text| Value::Text(text)),
-            Set::Devices(devices) => {
-                devices.get(at).map(|device| Value::Entity(Node::at_hand(Type::Device, device.as_str())))
-            }
+            Set::Devices(devices) => devices.get(at).map(|device| self.value(Type::Device, device.as_str())),
         }
     }
 
@@ -385,7 +402,7 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
             },
             (Record::Context, Context::Command { now, facts }) => {
                 match facts.iter().find(|(own, _)| *own == name) {
-                    Some((_, fact)) => Some(value_of(fact)),
+                    Some((_, fact)) => Some(self.value_of(fact)),
                     None => (name == "now").then(|| moment(*now)).flatten(),
                 }
             }
@@ -409,15 +426,21 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
     }
 }
 
-fn value_of<'f, 'a>(fact: &'f Fact) -> Value<'f, &'f DirectoryFacts<'a>> {
-    match fact {
-        Fact::Text(text) => Value::Text(text),
-        Fact::Flag(flag) => Value::Bool(*flag),
-        Fact::Texts(texts) => Value::Set(Members::Fact(Set::Texts(texts))),
-        Fact::Company(id) => Value::Entity(Node::at_hand(Type::Company, id.as_str())),
-        Fact::EndUser(id) => Value::Entity(Node::at_hand(Type::EndUser, id.as_str())),
-        Fact::Installer(id) => Value::Entity(Node::at_hand(Type::Installer, id.as_str())),
-        Fact::Devices(devices) => Value::Set(Members::Fact(Set::Devices(devices))),
+impl<'a> DirectoryFacts<'a> {
+    fn value<'f>(&'f self, kind: Type, id: &'f str) -> Value<'f, &'f Self> {
+        Value::Entity(Who::of(self.directory, kind, id).at_hand())
+    }
+
+    fn value_of<'f>(&'f self, fact: &'f Fact) -> Value<'f, &'f Self> {
+        match fact {
+            Fact::Text(text) => Value::Text(text),
+            Fact::Flag(flag) => Value::Bool(*flag),
+            Fact::Texts(texts) => Value::Set(Members::Fact(Set::Texts(texts))),
+            Fact::Company(id) => self.value(Type::Company, id.as_str()),
+            Fact::EndUser(id) => self.value(Type::EndUser, id.as_str()),
+            Fact::Installer(id) => self.value(Type::Installer, id.as_str()),
+            Fact::Devices(devices) => Value::Set(Members::Fact(Set::Devices(devices))),
+        }
     }
 }
 

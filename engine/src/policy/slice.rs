@@ -209,7 +209,7 @@ impl<'a> Slicer<'a> {
         match principal {
             Principal::Operator(id) => uid(Type::Operator, id.as_str()).map(Some),
             Principal::EndUser(id) => match directory.end_user(id.as_str()) {
-                Some(record) => self.end_user(id.as_str(), &record.contacts).map(Some),
+                Some(record) => self.end_user(id.as_str(), record.contacts).map(Some),
                 None => Ok(None),
             },
             Principal::Installer(id) => match directory.installer(id.as_str()) {
@@ -228,31 +228,27 @@ impl<'a> Slicer<'a> {
         Ok(uid)
     }
 
-    pub(super) fn installer(&mut self, id: &InstallerId, record: &InstallerRecord) -> Built<EntityUid> {
+    pub(super) fn installer(&mut self, id: &InstallerId, record: InstallerRecord<'_>) -> Built<EntityUid> {
         let own = uid(Type::Installer, id.as_str())?;
         if self.holds(&own) {
             return Ok(own);
         }
-        let company = uid(Type::Company, record.company.as_str())?;
+        let company = uid(Type::Company, record.company().as_str())?;
         let mut parents = self.parents(&company);
         let about = self.site.as_ref().map(SiteId::as_str);
         let sites = self.hints.sites.iter().map(String::as_str).chain(about);
         for name in sites.filter(|_| self.hints.hierarchy) {
-            let assigned = self
-                .directory
-                .site(name)
-                .is_some_and(|site| site.assigned.get(id) == Some(&record.registered));
-            if assigned {
+            if self.directory.site(name).is_some_and(|site| site.is_assigned(id)) {
                 parents.insert(uid(Type::Site, name)?);
             }
         }
-        let permissions = || record.permissions.iter().map(|permission| text(permission.name()));
+        let permissions = || record.permissions().map(|permission| text(permission.name()));
         let attributes = self
             .attributes()
             .with("company", || RestrictedExpression::new_entity_uid(company))
-            .with("role", || text(record.role.name()))
+            .with("role", || text(record.role().name()))
             .with("permissions", || RestrictedExpression::new_set(permissions()))
-            .with("contacts", || contacts(&record.contacts));
+            .with("contacts", || contacts(record.contacts()));
         self.put(&own, attributes, parents)?;
         Ok(own)
     }
@@ -268,13 +264,13 @@ impl<'a> Slicer<'a> {
         }
         let mut attributes = self
             .attributes()
-            .with_reference("company", Type::Company, record.company.as_str())?
-            .with("kind", || text(record.kind.name()))
-            .with("disableServiceAccepted", || RestrictedExpression::new_bool(record.disable_service));
-        if let Some(owner) = &record.owner {
+            .with_reference("company", Type::Company, record.company().as_str())?
+            .with("kind", || text(record.kind().name()))
+            .with("disableServiceAccepted", || RestrictedExpression::new_bool(record.disable_service()));
+        if let Some(owner) = record.owner() {
             attributes = attributes.with_reference("owner", Type::EndUser, owner.as_str())?;
             if with_owner && let Some(end_user) = self.directory.end_user(owner.as_str()) {
-                self.end_user(owner.as_str(), &end_user.contacts)?;
+                self.end_user(owner.as_str(), end_user.contacts)?;
             }
         }
         self.put(&own, attributes, HashSet::new())?;
@@ -289,8 +285,8 @@ impl<'a> Slicer<'a> {
         if self.holds(&own) {
             return Ok(own);
         }
-        let site = self.site(&record.site, false)?;
-        self.put_device(&own, site, record.supports_password_reset)?;
+        let site = self.site(record.site(), false)?;
+        self.put_device(&own, site, record.supports_password_reset())?;
         Ok(own)
     }
 
@@ -377,12 +373,12 @@ impl<'a> Slicer<'a> {
             }
             Resource::Grant(id) => {
                 let record = self.directory.grant(id.as_str()).ok_or_else(|| gone("grant"))?;
-                let site = self.site(&record.site, false)?;
+                let site = self.site(record.site(), false)?;
                 let attributes = self
                     .attributes()
                     .with("site", || RestrictedExpression::new_entity_uid(site))
-                    .with_reference("company", Type::Company, record.company.as_str())?
-                    .with("permission", || text(record.permission.name()));
+                    .with_reference("company", Type::Company, record.company().as_str())?
+                    .with("permission", || text(record.permission().name()));
                 self.push(Type::Grant, id.as_str(), attributes)
             }
         }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{Details, ShowRequest, show};
 use crate::directory::{Asking, Directory};
 use crate::domain::{
-    ApplicationId, CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, InstallerPermission,
-    InviteId, ResetMode, Role, SiteId, SiteKind, TicketId, Timestamp,
+    ApplicationId, CompanyId, Contact, DeviceId, EndUserId, InstallerId, InstallerPermission, InviteId,
+    ResetMode, Role, SiteId, SiteKind, TicketId, Timestamp,
 };
 
 /// One page of a list, in the order of ids.
@@ -221,9 +221,7 @@ pub fn list_asked(
             .is_some_and(|invite| directory.end_user_with(&invite.contact) == Some(end_user)),
         AskedKind::Application | AskedKind::Ticket => {
             let site = directory.site(asking.site.as_str());
-            site.is_some_and(|site| {
-                site.created == asking.site_created && site.owner.as_ref() == Some(end_user)
-            })
+            site.is_some_and(|site| site.created() == asking.site_created && site.owner() == Some(end_user))
         }
     };
     let wanted = |id: &str| {
@@ -248,17 +246,17 @@ pub fn entry(directory: &Directory, kind: EntryKind, id: &str, now: Timestamp) -
             EntryView::Company { company }
         }
         EntryKind::EndUser => {
-            let contacts = directory.end_user(id)?.contacts.clone();
+            let contacts = directory.end_user(id)?.contacts.to_vec();
             EntryView::EndUser { end_user: id.parse().ok()?, contacts }
         }
         EntryKind::Installer => {
             let installer = directory.installer(id)?;
             EntryView::Installer {
                 installer: id.parse().ok()?,
-                company: installer.company.clone(),
-                role: installer.role,
-                permissions: installer.permissions.iter().copied().collect(),
-                contacts: installer.contacts.clone(),
+                company: installer.company().clone(),
+                role: installer.role(),
+                permissions: installer.permissions().collect(),
+                contacts: installer.contacts().to_vec(),
             }
         }
         EntryKind::Site => {
@@ -267,21 +265,21 @@ pub fn entry(directory: &Directory, kind: EntryKind, id: &str, now: Timestamp) -
             devices.sort();
             EntryView::Site {
                 site: id.parse().ok()?,
-                company: site.company.clone(),
-                kind: site.kind,
+                company: site.company().clone(),
+                kind: site.kind(),
                 state: directory.site_state(site, now).name(),
-                owner: site.owner.as_ref().map(|owner| format!("EndUser::\"{owner}\"")),
-                disable_service: site.disable_service,
+                owner: site.owner().map(|owner| format!("EndUser::\"{owner}\"")),
+                disable_service: site.disable_service(),
                 devices,
-                assigned: site.assigned.keys().cloned().collect(),
+                assigned: site.assigned().into_keys().cloned().collect(),
             }
         }
         EntryKind::Device => {
             let device = directory.device(id)?;
             EntryView::Device {
                 device: id.parse().ok()?,
-                site: device.site.clone(),
-                supports_password_reset: device.supports_password_reset,
+                site: device.site().clone(),
+                supports_password_reset: device.supports_password_reset(),
             }
         }
     })
@@ -299,8 +297,8 @@ pub fn list_entries(
     let EntryFilter { company, owner, site } = filter;
     let is_of = |of: &SiteId| {
         directory.site(of.as_str()).is_some_and(|record| {
-            company.as_ref().is_none_or(|company| *company == record.company)
-                && owner.as_ref().is_none_or(|owner| record.owner.as_ref() == Some(owner))
+            company.as_ref().is_none_or(|company| company == record.company())
+                && owner.as_ref().is_none_or(|owner| record.owner() == Some(owner))
                 && site.as_ref().is_none_or(|site| site == of)
         })
     };
@@ -308,12 +306,12 @@ pub fn list_entries(
     let wanted = |id: &str| match kind {
         EntryKind::Company | EntryKind::EndUser => nothing_asked,
         EntryKind::Installer => directory.installer(id).is_some_and(|installer| {
-            company.as_ref().is_none_or(|company| *company == installer.company)
+            company.as_ref().is_none_or(|company| company == installer.company())
                 && owner.is_none()
                 && site.is_none()
         }),
         EntryKind::Site => id.parse().is_ok_and(|id| is_of(&id)),
-        EntryKind::Device => directory.device(id).is_some_and(|device| is_of(&device.site)),
+        EntryKind::Device => directory.device(id).is_some_and(|device| is_of(device.site())),
     };
     let type_name = match kind {
         EntryKind::Company => "Company",
@@ -339,9 +337,6 @@ pub fn list_grants_page(
     let wanted = |id: &str| directory.grant(id).is_some_and(|grant| filter.takes(grant, now));
     let ids = directory.first_ids_where("Grant", turn.after.as_deref(), turn.most.saturating_add(1), wanted);
     let (ids, next) = turned(ids, turn.most);
-    let line = |id: &String| {
-        let id: GrantId = id.parse().ok()?;
-        Some(super::grant_line(&id, directory.grant(id.as_str())?, now))
-    };
+    let line = |id: &String| Some(super::grant_line(directory.grant(id)?, now));
     Page { items: ids.iter().filter_map(line).collect(), next }
 }

@@ -191,7 +191,7 @@ fn askable(directory: &Directory, action: &str, resource: &Uid) -> Option<Askabl
     let (site, device) = match (permission.is_site_wide(), resource.type_name()) {
         (true, "Site") => (resource.id().parse().ok()?, None),
         (false, "Device") => {
-            (directory.device(resource.id())?.site.clone(), Some(resource.id().parse().ok()?))
+            (directory.device(resource.id())?.site().clone(), Some(resource.id().parse().ok()?))
         }
         _ => return None,
     };

@@ -1,48 +1,60 @@
-//! What records say of entities.
+//! What rows and records say of entities.
 
-use super::{DirectoryFacts, Kind, Node, Set};
-use crate::directory::{Asking, DeviceRecord, InstallerRecord, SiteRecord};
-use crate::domain::{Contact, SiteKind};
+use super::{DirectoryFacts, Node, Set, Who};
+use crate::directory::{Asking, DeviceRow, Entity, InstallerRow, Number, SiteRow};
+use crate::domain::{Contact, DeviceId, InstallerId, SiteId, SiteKind};
 use crate::policy::compiled::{Members, Value};
 use crate::policy::slice::Type;
 
 impl<'a> DirectoryFacts<'a> {
-    pub(super) fn installer(&self, id: &str) -> Option<&'a InstallerRecord> {
+    fn installer(&self, number: Number<InstallerId>) -> Option<&'a InstallerRow> {
         match self.installer {
-            Some((own, record)) if own == id => Some(record),
-            _ => self.directory.installer(id),
+            Some((own, row)) if own == number => Some(row),
+            _ => self.directory.installer_row(number),
+        }
+    }
+
+    fn device(&self, number: Number<DeviceId>) -> Option<&'a DeviceRow> {
+        match self.device {
+            Some((own, row)) if own == number => Some(row),
+            _ => self.directory.device_row(number),
+        }
+    }
+
+    fn site(&self, number: Number<SiteId>) -> Option<&'a SiteRow> {
+        match self.site {
+            Some((own, row)) if own == number => Some(row),
+            _ => self.directory.site_row(number),
         }
     }
 
     /// Whether the site is assigned to this very installer, and not to an earlier one of the same id.
-    pub(super) fn is_assigned(&self, installer: &str, site: &str) -> bool {
-        let registered = self.installer(installer).map(|record| record.registered);
-        let assigned = self.site(site).and_then(|site| site.assigned.get(installer));
-        assigned.is_some() && assigned.copied() == registered
+    pub(super) fn is_assigned(&self, installer: Number<InstallerId>, site: Number<SiteId>) -> bool {
+        let registered = self.installer(installer).map(|row| row.registered);
+        self.site(site)
+            .zip(registered)
+            .is_some_and(|(site, registered)| site.is_assigned(installer, registered))
     }
 
-    fn device(&self, id: &str) -> Option<&'a DeviceRecord> {
-        match self.device {
-            Some((own, record)) if own == id => Some(record),
-            _ => self.directory.device(id),
-        }
-    }
-
-    pub(super) fn site(&self, id: &str) -> Option<&'a SiteRecord> {
-        match self.site {
-            Some((own, record)) if own == id => Some(record),
-            _ => self.directory.site(id),
+    /// What an entity is in, beside the sites that are assigned to it.
+    pub(super) fn parent<'f>(&'f self, entity: Node<'f>) -> Option<Node<'f>> {
+        let parent = match entity.who {
+            Who::Numbered(Entity::Installer(_)) => "company",
+            Who::Numbered(Entity::Device(_)) | Who::Text(Type::Device, _) => "site",
+            Who::Numbered(_) | Who::Text(..) | Who::Other(_) => return None,
+        };
+        match (Reader { facts: self, level: entity.level + 1 }).attribute(entity.who, parent) {
+            Some(Value::Entity(parent)) => Some(parent),
+            _ => None,
         }
     }
 
     /// The contacts of an end user, if it is registered or to be.
-    fn contacts(&self, id: &str) -> Option<&'a [Contact]> {
-        let registered = || self.directory.end_user(id).map(|record| record.contacts.as_slice());
-        match self.end_user_to_be {
-            Some((own, contacts)) if own == id && self.principal != Node::at_hand(Type::EndUser, id) => {
-                Some(contacts)
-            }
-            _ => registered(),
+    fn contacts(&self, who: Who<'_>) -> Option<&'a [Contact]> {
+        match (self.end_user_to_be, who) {
+            (Some((own, contacts)), _) if own == who && self.principal.who != who => Some(contacts),
+            (_, Who::Numbered(Entity::EndUser(number))) => self.directory.end_user_contacts(number),
+            _ => None,
         }
     }
 }
@@ -57,100 +69,109 @@ pub(super) struct Reader<'f, 'a> {
 pub(super) type Found<'f, 'a> = Option<Value<'f, &'f DirectoryFacts<'a>>>;
 
 impl<'f, 'a> Reader<'f, 'a> {
-    fn to(&self, kind: Type, id: &'f str) -> Found<'f, 'a> {
-        Some(Value::Entity(Node { kind: Kind::Known(kind), id, level: self.level }))
+    fn to(&self, entity: Entity) -> Found<'f, 'a> {
+        Some(Value::Entity(Node { who: Who::Numbered(entity), level: self.level }))
     }
 
-    pub(super) fn attribute(&self, kind: Type, id: &'f str, name: &str) -> Found<'f, 'a> {
-        match kind {
-            Type::EndUser => {
-                let contacts = self.facts.contacts(id)?;
-                (name == "contacts").then(|| contacts_of(contacts))
-            }
-            Type::Installer => {
-                let record = self.facts.installer(id)?;
+    fn to_named(&self, kind: Type, id: &'f str) -> Found<'f, 'a> {
+        let who = Who::of(self.facts.directory, kind, id);
+        Some(Value::Entity(Node { who, level: self.level }))
+    }
+
+    pub(super) fn attribute(&self, who: Who<'f>, name: &str) -> Found<'f, 'a> {
+        let directory = self.facts.directory;
+        match who {
+            Who::Numbered(Entity::Installer(number)) => {
+                let row = self.facts.installer(number)?;
                 match name {
-                    "company" => self.to(Type::Company, record.company.as_str()),
-                    "role" => Some(Value::Text(record.role.name())),
-                    "permissions" => Some(Value::Set(Members::Fact(Set::Permissions(&record.permissions)))),
-                    "contacts" => Some(contacts_of(&record.contacts)),
+                    "company" => self.to(Entity::Company(row.company)),
+                    "role" => Some(Value::Text(row.role.name())),
+                    "permissions" => Some(Value::Set(Members::Fact(Set::Permissions(row.permissions)))),
+                    "contacts" => directory.installer_contacts(number).map(contacts_of),
                     _ => None,
                 }
             }
-            Type::Site => self.of_site(id, name),
-            Type::Device => self.of_device(id, name),
-            Type::Invite => {
-                let record = self.facts.directory.invite(id)?;
+            Who::Numbered(Entity::Site(_)) | Who::Text(Type::Site, _) => self.of_site(who, name),
+            Who::Numbered(Entity::Device(_)) | Who::Text(Type::Device, _) => self.of_device(who, name),
+            Who::Numbered(Entity::EndUser(_)) | Who::Text(Type::EndUser, _) => {
+                let contacts = self.facts.contacts(who)?;
+                (name == "contacts").then(|| contacts_of(contacts))
+            }
+            Who::Numbered(Entity::Grant(number)) => {
+                let row = directory.grant_row(number)?;
+                match name {
+                    "site" => self.to(Entity::Site(row.site)),
+                    "company" => self.to(Entity::Company(row.company)),
+                    "permission" => Some(Value::Text(row.permission.name())),
+                    _ => None,
+                }
+            }
+            Who::Text(Type::Invite, id) => {
+                let record = directory.invite(id)?;
                 match name {
                     "contact" => Some(Value::Text(record.contact.as_str())),
                     _ => self.of_asking(&record.asking, name),
                 }
             }
-            Type::PermissionApplication => {
-                self.of_asking(&self.facts.directory.application(id)?.asking, name)
+            Who::Text(Type::PermissionApplication, id) => {
+                self.of_asking(&directory.application(id)?.asking, name)
             }
-            Type::ResetTicket => {
-                let record = self.facts.directory.ticket(id)?;
+            Who::Text(Type::ResetTicket, id) => {
+                let record = directory.ticket(id)?;
                 match name {
-                    "device" => self.to(Type::Device, record.device.as_str()),
+                    "device" => self.to_named(Type::Device, record.device.as_str()),
                     "mode" => Some(Value::Text(record.mode.name())),
                     _ => self.of_asking(&record.asking, name),
                 }
             }
-            Type::Grant => {
-                let record = self.facts.directory.grant(id)?;
-                match name {
-                    "site" => self.to(Type::Site, record.site.as_str()),
-                    "company" => self.to(Type::Company, record.company.as_str()),
-                    "permission" => Some(Value::Text(record.permission.name())),
-                    _ => None,
-                }
-            }
-            Type::Company | Type::Operator => None,
+            Who::Numbered(Entity::Company(_)) | Who::Text(..) | Who::Other(_) => None,
         }
     }
 
-    fn of_site(&self, id: &'f str, name: &str) -> Found<'f, 'a> {
-        if let Some(asking) = self.facts.site_that_was.filter(|asking| asking.site.as_str() == id) {
+    fn of_site(&self, who: Who<'f>, name: &str) -> Found<'f, 'a> {
+        if let Some((_, asking)) = self.facts.site_that_was.filter(|(own, _)| *own == who) {
             return match name {
-                "company" => self.to(Type::Company, asking.company.as_str()),
+                "company" => self.to_named(Type::Company, asking.company.as_str()),
                 "kind" => Some(Value::Text(SiteKind::Normal.name())),
                 "disableServiceAccepted" => Some(Value::Bool(false)),
                 _ => None,
             };
         }
-        let record = self.facts.site(id)?;
+        let Who::Numbered(Entity::Site(number)) = who else { return None };
+        let row = self.facts.site(number)?;
         match name {
-            "company" => self.to(Type::Company, record.company.as_str()),
-            "kind" => Some(Value::Text(record.kind.name())),
-            "disableServiceAccepted" => Some(Value::Bool(record.disable_service)),
-            "owner" => self.to(Type::EndUser, record.owner.as_ref()?.as_str()),
+            "company" => self.to(Entity::Company(row.company)),
+            "kind" => Some(Value::Text(row.kind.name())),
+            "disableServiceAccepted" => Some(Value::Bool(row.disable_service)),
+            "owner" => self.to(Entity::EndUser(row.owner?)),
             _ => None,
         }
     }
 
-    fn of_device(&self, id: &'f str, name: &str) -> Found<'f, 'a> {
-        let (site, supports_password_reset) = match self.facts.device_that_was {
-            Some((device, asking)) if device == id => (&asking.site, false),
-            _ => {
-                let record = self.facts.device(id)?;
-                (&record.site, record.supports_password_reset)
-            }
-        };
+    fn of_device(&self, who: Who<'f>, name: &str) -> Found<'f, 'a> {
+        if let Some((_, asking)) = self.facts.device_that_was.filter(|(own, _)| *own == who) {
+            return match name {
+                "site" => self.to_named(Type::Site, asking.site.as_str()),
+                "supportsPasswordReset" => Some(Value::Bool(false)),
+                _ => None,
+            };
+        }
+        let Who::Numbered(Entity::Device(number)) = who else { return None };
+        let row = self.facts.device(number)?;
         match name {
-            "site" => self.to(Type::Site, site.as_str()),
-            "supportsPasswordReset" => Some(Value::Bool(supports_password_reset)),
+            "site" => self.to(Entity::Site(row.site)),
+            "supportsPasswordReset" => Some(Value::Bool(row.supports_password_reset)),
             _ => None,
         }
     }
 
     fn of_asking(&self, asking: &'f Asking, name: &str) -> Found<'f, 'a> {
         match name {
-            "site" => self.to(Type::Site, asking.site.as_str()),
-            "company" => self.to(Type::Company, asking.company.as_str()),
+            "site" => self.to_named(Type::Site, asking.site.as_str()),
+            "company" => self.to_named(Type::Company, asking.company.as_str()),
             "askerContacts" => Some(contacts_of(&asking.asker_contacts)),
             "asker" if self.facts.directory.asker_is_there(asking) => {
-                self.to(Type::Installer, asking.asker.as_str())
+                self.to_named(Type::Installer, asking.asker.as_str())
             }
             _ => None,
         }

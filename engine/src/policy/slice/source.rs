@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::{EntitySource, Slice, SliceError, Slicer, Unknown};
 use crate::decide::Resource;
-use crate::directory::Directory;
+use crate::directory::{Coverage, Directory};
 use crate::domain::{Permission, Principal, SiteId, Timestamp, Uid};
 use crate::policy::ask::QuestionFacts;
 use crate::policy::declared::{self, Declarations};
@@ -37,7 +37,11 @@ impl EntitySource for Directory {
         let coverage = match &who {
             Principal::Installer(id) => self.installer(id.as_str()).and_then(|installer| {
                 let permission = Permission::named(action)?;
-                Some(self.coverage(&installer.company, permission, resource.id(), now))
+                let given_on = if permission.is_site_wide() { "Site" } else { "Device" };
+                if resource.type_name() != given_on {
+                    return Some(Coverage::Never);
+                }
+                Some(self.coverage(installer.company(), permission, resource.id(), now))
             }),
             Principal::EndUser(_) | Principal::Operator(_) => None,
         };
@@ -77,13 +81,13 @@ pub(super) fn site_of(directory: &Directory, resource: &Resource) -> Option<Site
     match resource {
         Resource::Company(_) | Resource::EndUser(..) | Resource::Installer(_) => None,
         Resource::Site(id) => Some(id.clone()),
-        Resource::Device(id) => directory.device(id.as_str()).map(|device| device.site.clone()),
+        Resource::Device(id) => directory.device(id.as_str()).map(|device| device.site().clone()),
         Resource::Invite(id) => directory.invite(id.as_str()).map(|invite| invite.asking.site.clone()),
         Resource::Application(id) => {
             directory.application(id.as_str()).map(|application| application.asking.site.clone())
         }
         Resource::Ticket(id) => directory.ticket(id.as_str()).map(|ticket| ticket.asking.site.clone()),
-        Resource::Grant(id) => directory.grant(id.as_str()).map(|grant| grant.site.clone()),
+        Resource::Grant(id) => directory.grant(id.as_str()).map(|grant| grant.site().clone()),
     }
 }
 
@@ -92,7 +96,7 @@ fn known_resource(directory: &Directory, resource: &Uid) -> Option<Resource> {
     let id = resource.id();
     Some(match resource.type_name() {
         "Company" if directory.has_company(id) => Resource::Company(id.parse().ok()?),
-        "EndUser" => Resource::EndUser(id.parse().ok()?, directory.end_user(id)?.contacts.clone()),
+        "EndUser" => Resource::EndUser(id.parse().ok()?, directory.end_user(id)?.contacts.to_vec()),
         "Installer" => directory.installer(id).and(id.parse().ok()).map(Resource::Installer)?,
         "Site" => directory.site(id).and(id.parse().ok()).map(Resource::Site)?,
         "Device" => directory.device(id).and(id.parse().ok()).map(Resource::Device)?,

@@ -113,7 +113,7 @@ impl AccessRequests {
         let directory = app.decision_point.engine().map(consentry::Engine::directory);
         let grant = directory.as_ref().and_then(|directory| directory.grant(claims.grant.as_str()));
         let is_live = |state: GrantState| matches!(state.seen_at(reading.now()), GrantState::Active { .. });
-        let counts = grant.is_some_and(|grant| is_live(grant.state));
+        let counts = grant.is_some_and(|grant| is_live(grant.state()));
         if allowed {
             let echo = Echo { id: claims.approval_id, approved_until: claims.approved_until };
             return Said { approval: counts.then_some(echo), ..Said::default() };

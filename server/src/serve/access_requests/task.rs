@@ -162,7 +162,7 @@ fn items(directory: &Directory, id: &TaskId, now: Timestamp) -> Option<Vec<Item>
                 Some(device) => format!("{application}/{permission}/{device}"),
                 None => format!("{application}/{permission}"),
             };
-            let grant = directory.grant(&grant).and_then(|made| Some((grant.parse().ok()?, made.until)));
+            let grant = directory.grant(&grant).and_then(|made| Some((grant.parse().ok()?, made.until())));
             items.push(Item {
                 place: *place,
                 asker: record.asking.asker.to_string(),

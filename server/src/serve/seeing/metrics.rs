@@ -229,7 +229,7 @@ impl Metrics {
 
 fn live_grants(directory: &Directory, now: Timestamp) -> i64 {
     let live =
-        directory.grants().filter(|(_, grant)| matches!(grant.state.seen_at(now), GrantState::Active { .. }));
+        directory.grants().filter(|grant| matches!(grant.state().seen_at(now), GrantState::Active { .. }));
     i64::try_from(live.count()).unwrap_or(i64::MAX)
 }
 

@@ -1,0 +1,122 @@
+//! What is registered, by number.
+
+use super::coverage::Coverage;
+use super::row::{DeviceRow, InstallerRow, SiteRow};
+use super::table::Number;
+use super::{Directory, GrantRow};
+use crate::domain::{
+    CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, Permission, SiteId, Timestamp,
+};
+
+/// Something that has an id and a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Entity {
+    Company(Number<CompanyId>),
+    EndUser(Number<EndUserId>),
+    Installer(Number<InstallerId>),
+    Site(Number<SiteId>),
+    Device(Number<DeviceId>),
+    Grant(Number<GrantId>),
+}
+
+impl Entity {
+    /// The name of its Cedar type.
+    pub(crate) fn type_name(self) -> &'static str {
+        match self {
+            Self::Company(_) => "Company",
+            Self::EndUser(_) => "EndUser",
+            Self::Installer(_) => "Installer",
+            Self::Site(_) => "Site",
+            Self::Device(_) => "Device",
+            Self::Grant(_) => "Grant",
+        }
+    }
+}
+
+impl Directory {
+    /// What this id of this Cedar type stands for. `None`: such ids have no numbers, or this one was never used.
+    pub(crate) fn entity(&self, type_name: &str, id: &str) -> Option<Entity> {
+        match type_name {
+            "Company" => self.companies.number(id).map(Entity::Company),
+            "EndUser" => self.end_users.number(id).map(Entity::EndUser),
+            "Installer" => self.installers.number(id).map(Entity::Installer),
+            "Site" => self.sites.number(id).map(Entity::Site),
+            "Device" => self.devices.number(id).map(Entity::Device),
+            "Grant" => self.grants.number(id).map(Entity::Grant),
+            _ => None,
+        }
+    }
+
+    /// Its id; empty for a number that was never given.
+    pub(crate) fn id_of(&self, entity: Entity) -> &str {
+        let id = match entity {
+            Entity::Company(number) => self.companies.id(number).map(CompanyId::as_str),
+            Entity::EndUser(number) => self.end_users.id(number).map(EndUserId::as_str),
+            Entity::Installer(number) => self.installers.id(number).map(InstallerId::as_str),
+            Entity::Site(number) => self.sites.id(number).map(SiteId::as_str),
+            Entity::Device(number) => self.devices.id(number).map(DeviceId::as_str),
+            Entity::Grant(number) => self.grants.id(number),
+        };
+        id.unwrap_or_default()
+    }
+
+    /// Whether it is registered now.
+    pub(crate) fn is_registered(&self, entity: Entity) -> bool {
+        match entity {
+            Entity::Company(number) => self.companies.row(number).is_some(),
+            Entity::EndUser(number) => self.end_users.row(number).is_some(),
+            Entity::Installer(number) => self.installers.row(number).is_some(),
+            Entity::Site(number) => self.sites.row(number).is_some(),
+            Entity::Device(number) => self.devices.row(number).is_some(),
+            Entity::Grant(number) => self.grants.get(number).is_some(),
+        }
+    }
+
+    pub(crate) fn installer_row(&self, number: Number<InstallerId>) -> Option<&InstallerRow> {
+        self.installers.row(number)
+    }
+
+    pub(crate) fn installer_contacts(&self, number: Number<InstallerId>) -> Option<&[Contact]> {
+        self.installers.rest(number).map(|rest| rest.contacts.as_slice())
+    }
+
+    pub(crate) fn end_user_contacts(&self, number: Number<EndUserId>) -> Option<&[Contact]> {
+        self.end_users.rest(number).map(Vec::as_slice)
+    }
+
+    pub(crate) fn site_row(&self, number: Number<SiteId>) -> Option<&SiteRow> {
+        self.sites.row(number)
+    }
+
+    pub(crate) fn device_row(&self, number: Number<DeviceId>) -> Option<&DeviceRow> {
+        self.devices.row(number)
+    }
+
+    pub(crate) fn grant_row(&self, number: Number<GrantId>) -> Option<&GrantRow> {
+        self.grants.get(number)
+    }
+}
+
+impl DeviceRow {
+    /// What grants give to a company on this device.
+    pub(crate) fn coverage(
+        &self,
+        company: Number<CompanyId>,
+        permission: Permission,
+        now: Timestamp,
+    ) -> Coverage {
+        self.covers.coverage(company, permission, now)
+    }
+}
+
+impl SiteRow {
+    /// What grants give to a company on the site itself.
+    pub(crate) fn coverage(
+        &self,
+        company: Number<CompanyId>,
+        permission: Permission,
+        now: Timestamp,
+    ) -> Coverage {
+        self.covers.coverage(company, permission, now)
+    }
+}
