@@ -107,6 +107,21 @@ impl BareCedar {
     /// When Cedar takes the question for none.
     #[must_use]
     pub fn decide(&self, question: &Question, now: Timestamp) -> Decision {
+        self.ask(&self.prepared(question, now))
+    }
+
+    /// The decision about a question of which everything is there already.
+    #[must_use]
+    pub fn ask(&self, (request, entities): &(Request, Entities)) -> Decision {
+        self.authorizer.is_authorized(request, &self.policies, entities).decision()
+    }
+
+    /// Request and entities for a question.
+    ///
+    /// # Panics
+    /// When Cedar takes the question for none.
+    #[must_use]
+    pub fn prepared(&self, question: &Question, now: Timestamp) -> (Request, Entities) {
         let types = &self.types;
         let (principal, resource) =
             (uid(&types.installer, &question.installer), uid(&types.device, &question.device));
@@ -117,8 +132,7 @@ impl BareCedar {
         }
         let context = Context::from_pairs(context).expect("no name comes twice");
         let request = Request::new(principal, self.action.clone(), resource, context, None);
-        let request = request.expect("nothing is validated");
-        self.authorizer.is_authorized(&request, &self.policies, &entities).decision()
+        (request.expect("nothing is validated"), entities)
     }
 
     /// Installer, device and site, with exactly the attributes of the schema.

@@ -22,6 +22,7 @@ mod trie;
 pub use apply::IllegalEvent;
 pub use coverage::Coverage;
 pub(crate) use entity::Entity;
+pub use entity::EntityKey;
 pub(crate) use grants::GrantRow;
 pub use record::{
     ApplicationRecord, Asking, DeviceRecord, EndUserRecord, GrantRecord, InstallerRecord, InviteRecord,
@@ -36,6 +37,7 @@ use crate::domain::{
     Scope, SiteId, TicketId, Timestamp,
 };
 use coverage::Covers;
+use entity::Lineage;
 use grants::Grants;
 use row::{DeviceRest, InstallerRest, SiteRest};
 use table::Table;
@@ -68,6 +70,7 @@ fn bucket(moment: Timestamp) -> i64 {
 /// What is known at one revision.
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
+    lineage: Lineage,
     revision: Revision,
     companies: Table<CompanyId, ()>,
     end_users: Table<EndUserId, (), Vec<Contact>>,

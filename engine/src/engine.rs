@@ -11,10 +11,12 @@ use serde::Serialize;
 
 use crate::command::Submission;
 use crate::decide::{Decided, Effect, Lifetimes, decide};
-use crate::directory::{Directory, IllegalEvent, Revision};
+use crate::directory::{Directory, EntityKey, IllegalEvent, Revision};
 use crate::domain::{CommandId, Duration, TicketId, Timestamp, Uid};
 use crate::ledger::{AuditEntry, Ledger, LedgerError, Outcome, Record};
-use crate::policy::{AccessRequest, Claims, Evaluation, Policies, PolicyErrors, Reading, RequestError};
+use crate::policy::{
+    AccessRequest, ActionKey, Claims, Evaluation, Policies, PolicyErrors, Reading, RequestError, Ruling,
+};
 use crate::refusal::Refusal;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -223,6 +225,33 @@ impl Engine {
         let now = self.latch(now);
         let directory = self.inner.published.load();
         self.inner.policies.load().evaluate(&**directory, directory.revision(), request, now)
+    }
+
+    /// The key of somebody or something, to be asked about with [`Engine::check`]. It is good for as long as this engine
+    /// is. `None`: it has no key, see [`Directory::key`].
+    #[must_use]
+    pub fn key(&self, uid: &Uid) -> Option<EntityKey> {
+        self.inner.published.load().key(uid)
+    }
+
+    /// The key of an action, to be asked about with [`Engine::check`]. `None`: there is no such action.
+    #[must_use]
+    pub fn action(&self, name: &str) -> Option<ActionKey> {
+        self.inner.policies.load().action(name)
+    }
+
+    /// As [`Engine::evaluate`], of those who are known by key: see [`Policies::check`].
+    #[must_use]
+    pub fn check(
+        &self,
+        principal: EntityKey,
+        action: &ActionKey,
+        resource: EntityKey,
+        now: Timestamp,
+    ) -> Ruling {
+        let now = self.latch(now);
+        let directory = self.inner.published.load();
+        self.inner.policies.load().check(&directory, (principal, action, resource), now)
     }
 
     /// What `principal` may do to `resource`, and until when, sorted by action: all of it on one revision. One check for

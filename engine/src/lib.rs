@@ -17,10 +17,10 @@ pub mod view;
 
 pub use command::{Command, Submission};
 pub use decide::{Effect, Lifetimes};
-pub use directory::{Directory, Revision};
+pub use directory::{Directory, EntityKey, Revision};
 pub use domain::{Principal, Timestamp, Uid};
 pub use engine::{Answer, Asked, Engine, EngineError, Receipt, Subscription};
 pub use event::Event;
 pub use ledger::{Ledger, LedgerError, MemoryLedger};
-pub use policy::{AccessRequest, DenyReason, Evaluation, Policies, PolicySources};
+pub use policy::{AccessRequest, ActionKey, DenyReason, Evaluation, Policies, PolicySources, Ruling};
 pub use refusal::{Refusal, RefusalCode};

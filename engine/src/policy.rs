@@ -7,7 +7,10 @@
 
 mod ask;
 mod authorize;
+#[cfg(feature = "bench")]
+pub mod by_hand;
 pub mod cases;
+mod check;
 pub mod compiled;
 mod context;
 mod declared;
@@ -23,6 +26,7 @@ mod slice;
 mod supplied;
 
 pub use ask::{Evaluator, QuestionFacts};
+pub use check::{ActionKey, Ruling};
 pub use entities::{EntitiesError, EntityStore};
 pub use evaluate::{AccessRequest, DenyReason, Evaluation, RequestError};
 pub use load::{PolicyError, PolicyErrors, PolicyFile, PolicySources};
@@ -40,6 +44,7 @@ use cedar_policy::{
 };
 use compiled::{Compiled, NotCompiled};
 use declared::Declared;
+use slice::Type;
 
 /// A validated set of policies. Cloning it is O(1); a set is replaced whole or not at all.
 #[derive(Debug, Clone)]
@@ -53,7 +58,9 @@ struct Inner {
     schema: Schema,
     /// By action, then principal type and resource type: only the policies whose scope can match.
     /// Cedar's scope-based slicing theorem makes this sound; it saves the evaluation of all others.
-    environments: Environments,
+    actions: Actions,
+    /// No other set of policies in this process has this number.
+    number: u64,
     ids: Vec<String>,
     warnings: Vec<PolicyError>,
     version: Arc<str>,
@@ -62,8 +69,42 @@ struct Inner {
     authorizer: CedarAuthorizer,
 }
 
-/// Kinds of questions by their action's name.
-type Environments = HashMap<String, Vec<Environment>, foldhash::fast::RandomState>;
+/// Kinds of questions by their action.
+#[derive(Debug, Default)]
+struct Actions {
+    places: HashMap<Arc<str>, u32, foldhash::fast::RandomState>,
+    kinds: Vec<Vec<Environment>>,
+}
+
+impl Actions {
+    fn find(&self, name: &str) -> Option<(&Arc<str>, u32)> {
+        self.places.get_key_value(name).map(|(name, place)| (name, *place))
+    }
+
+    fn at(&self, place: u32) -> Option<&[Environment]> {
+        self.kinds.get(place as usize).map(Vec::as_slice)
+    }
+
+    fn get(&self, name: &str) -> Option<&[Environment]> {
+        self.at(*self.places.get(name)?)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(|name| &**name)
+    }
+
+    /// All kinds of questions.
+    fn all(&self) -> impl Iterator<Item = &Environment> {
+        self.kinds.iter().flatten()
+    }
+}
+
+impl FromIterator<(String, Vec<Environment>)> for Actions {
+    fn from_iter<I: IntoIterator<Item = (String, Vec<Environment>)>>(actions: I) -> Self {
+        let (names, kinds): (Vec<String>, Vec<_>) = actions.into_iter().unzip();
+        Self { places: names.into_iter().map(Arc::from).zip(0..).collect(), kinds }
+    }
+}
 
 /// One kind of question: who, does what, on what.
 #[derive(Debug)]
@@ -72,6 +113,8 @@ struct Environment {
     resource_type: String,
     /// The same two.
     types: [EntityTypeName; 2],
+    /// The same two, where the directory has them.
+    known_types: [Option<Type>; 2],
     action: EntityUid,
     /// The action with the groups that it is in; none when it is in none.
     action_entities: Vec<Entity>,
@@ -153,7 +196,7 @@ impl Policies {
     }
 
     fn environment(&self, principal_type: &str, action: &str, resource_type: &str) -> Option<&Environment> {
-        self.inner.environments.get(action)?.iter().find(|environment| {
+        self.inner.actions.get(action)?.iter().find(|environment| {
             environment.principal_type == principal_type && environment.resource_type == resource_type
         })
     }
@@ -162,8 +205,7 @@ impl Policies {
     /// any kind of question is in neither.)
     #[must_use]
     pub fn not_compiled(&self) -> Vec<(&str, &NotCompiled)> {
-        let all = self.inner.environments.values().flatten();
-        let all = all.flat_map(|environment| environment.compiled.not_compiled());
+        let all = self.inner.actions.all().flat_map(|environment| environment.compiled.not_compiled());
         let mut all: Vec<_> = all.map(|(id, why)| (&**id, why)).collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         all.dedup_by_key(|(id, _)| *id);
@@ -187,14 +229,14 @@ impl Policies {
     /// How many kinds of questions there are, and how many programs for all of them.
     #[must_use]
     pub fn compiled_count(&self) -> (usize, usize) {
-        let all = || self.inner.environments.values().flatten();
+        let all = || self.inner.actions.all();
         (all().count(), all().map(|environment| environment.compiled.programs().len()).sum())
     }
 
     /// Whether the schema has an action of this name, on whatever.
     #[must_use]
     pub fn has_action(&self, action: &str) -> bool {
-        self.inner.environments.contains_key(action)
+        self.inner.actions.get(action).is_some()
     }
 }
 

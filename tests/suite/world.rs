@@ -207,7 +207,23 @@ impl World {
     /// The answer to a check.
     pub(crate) fn check(&self, at: i64, who: &str, action: &str, resource: &str) -> Value {
         let check = json!({"principal": who, "action": action, "resource": resource});
-        self.line(&json!({"at": time(at), "check": check}))
+        let answer = self.line(&json!({"at": time(at), "check": check}));
+        self.check_by_key(at, (who, action, resource), &answer);
+        answer
+    }
+
+    /// Sees that the same is answered to those who know principal, action and resource by their keys.
+    fn check_by_key(&self, at: i64, (who, action, resource): (&str, &str, &str), answer: &Value) {
+        let key = |text: &str| self.engine.key(&text.parse().unwrap());
+        if let (Some(principal), Some(action), Some(resource)) =
+            (key(who), self.engine.action(action), key(resource))
+        {
+            let ruling = self.engine.check(principal, &action, resource, moment(at));
+            let ruling = serde_json::to_value(ruling).unwrap();
+            for (name, value) in ruling.as_object().unwrap() {
+                assert_eq!(value, &answer[name], "{name} of {who} {action:?} {resource}");
+            }
+        }
     }
 
     /// Whether a check is allowed.

@@ -1,11 +1,13 @@
 //! What is registered, by number.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::coverage::Coverage;
 use super::row::{DeviceRow, InstallerRow, SiteRow};
 use super::table::Number;
 use super::{Directory, GrantRow};
 use crate::domain::{
-    CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, Permission, SiteId, Timestamp,
+    CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, Permission, SiteId, Timestamp, Uid,
 };
 
 /// Something that has an id and a number.
@@ -33,7 +35,39 @@ impl Entity {
     }
 }
 
+/// An entity of a directory, to be asked about without its id. It stands for whatever has that id: also for something
+/// else that is registered under it later. It means nothing to another directory, such as that of another engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EntityKey {
+    lineage: u64,
+    entity: Entity,
+}
+
+/// What a directory and its clones have in common, and no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lineage(u64);
+
+impl Default for Lineage {
+    fn default() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        Self(COUNT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 impl Directory {
+    /// The key of a company, end user, installer, site, device or grant. `None`: it is something else, or nothing was
+    /// ever registered under this id. O(1), as every look-up here.
+    #[must_use]
+    pub fn key(&self, uid: &Uid) -> Option<EntityKey> {
+        let entity = self.entity(uid.type_name(), uid.id())?;
+        Some(EntityKey { lineage: self.lineage.0, entity })
+    }
+
+    /// What a key stands for; `None`: it is none of this directory.
+    pub(crate) fn whose(&self, key: EntityKey) -> Option<Entity> {
+        (key.lineage == self.lineage.0).then_some(key.entity)
+    }
+
     /// What this id of this Cedar type stands for. `None`: such ids have no numbers, or this one was never used.
     pub(crate) fn entity(&self, type_name: &str, id: &str) -> Option<Entity> {
         match type_name {

@@ -122,13 +122,12 @@ impl Compiled {
     pub(crate) fn decision(&self, answer: &Answer) -> (Decision, Vec<String>) {
         let allowed = answer.forbids.is_empty() && !answer.permits.is_empty();
         let deciding = if answer.forbids.is_empty() { &answer.permits } else { &answer.forbids };
-        (if allowed { Decision::Allow } else { Decision::Deny }, self.ids(deciding))
+        (if allowed { Decision::Allow } else { Decision::Deny }, sorted(self.ids(deciding)))
     }
 
-    /// The ids of the policies at these places, sorted.
-    fn ids(&self, places: &Few) -> Vec<String> {
-        let programs = places.iter().filter_map(|place| self.programs.get(place as usize));
-        sorted(programs.map(|program| program.id.to_string()))
+    /// The ids of the policies at these places.
+    pub(crate) fn ids<'c>(&'c self, places: &'c Few) -> impl Iterator<Item = &'c str> {
+        places.iter().filter_map(|place| self.programs.get(place as usize)).map(Program::id)
     }
 }
 
@@ -161,8 +160,8 @@ fn asked(constraint: &ast::PrincipalOrResourceConstraint) -> Asked {
     }
 }
 
-fn sorted(ids: impl Iterator<Item = String>) -> Vec<String> {
-    let mut ids: Vec<String> = ids.collect();
+fn sorted<T: ToString>(ids: impl Iterator<Item = T>) -> Vec<String> {
+    let mut ids: Vec<String> = ids.map(|id| id.to_string()).collect();
     ids.sort_unstable();
     ids
 }
@@ -199,7 +198,7 @@ pub fn by_cedar(policies: &PolicySet, request: &Request, entities: &Entities) ->
     let diagnostics = response.diagnostics();
     Compared {
         decision: response.decision(),
-        determining_policies: sorted(diagnostics.reason().map(ToString::to_string)),
+        determining_policies: sorted(diagnostics.reason()),
         failed: sorted(diagnostics.errors().map(|error| match error {
             AuthorizationError::PolicyEvaluationError(error) => error.policy_id().to_string(),
         })),
@@ -259,7 +258,7 @@ impl<'t> Question<'t> {
         let Self { compiled, principal, resource, context, table } = self;
         let answer = compiled.answer(TableFacts { table, principal, resource, context });
         let (decision, determining_policies) = compiled.decision(&answer);
-        Compared { decision, determining_policies, failed: compiled.ids(&answer.failed) }
+        Compared { decision, determining_policies, failed: sorted(compiled.ids(&answer.failed)) }
     }
 }
 

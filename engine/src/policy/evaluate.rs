@@ -104,7 +104,10 @@ impl Evaluation {
     }
 }
 
-fn decision_name<S: serde::Serializer>(decision: &Decision, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn decision_name<S: serde::Serializer>(
+    decision: &Decision,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(match decision {
         Decision::Allow => "allow",
         Decision::Deny => "deny",
@@ -228,7 +231,8 @@ impl Policies {
         } else {
             Some(without_forbid(coverage))
         };
-        let valid_until = allowed.then(|| valid_until(environment, &verdict, coverage, now)).flatten();
+        let deciding = verdict.determining_policies.iter().map(String::as_str);
+        let valid_until = allowed.then(|| valid_until(environment, deciding, coverage, now)).flatten();
         let Verdict { decision, determining_policies, errors } = verdict;
         Ok(self.answer(decision, determining_policies, errors, valid_until, revision, reason))
     }
@@ -247,7 +251,7 @@ impl Policies {
         now: Timestamp,
     ) -> Result<Vec<(String, Option<Timestamp>)>, RequestError> {
         let types = (principal.type_name(), resource.type_name());
-        let mut actions: Vec<&String> = self.inner.environments.keys().collect();
+        let mut actions: Vec<&str> = self.inner.actions.names().collect();
         actions
             .retain(|action| self.environment(types.0, action, types.1).is_some_and(|found| found.is_access));
         actions.sort_unstable();
@@ -257,7 +261,7 @@ impl Policies {
             // An action that cannot be asked for with these claims is not permitted with them.
             let evaluation = self.evaluate(source, revision, &request, now).ok();
             let allowed = evaluation.filter(Evaluation::is_allowed);
-            permitted.extend(allowed.map(|evaluation| (action.clone(), evaluation.valid_until)));
+            permitted.extend(allowed.map(|evaluation| (action.to_owned(), evaluation.valid_until)));
         }
         Ok(permitted)
     }
@@ -277,7 +281,7 @@ impl Policies {
 }
 
 /// Why it is denied when no `forbid` decided and nothing failed.
-fn without_forbid(coverage: Option<Coverage>) -> DenyReason {
+pub(super) fn without_forbid(coverage: Option<Coverage>) -> DenyReason {
     match coverage {
         Some(Coverage::Never) => DenyReason::NoGrant,
         Some(Coverage::Over) => DenyReason::GrantEnded,
@@ -287,14 +291,15 @@ fn without_forbid(coverage: Option<Coverage>) -> DenyReason {
 
 /// Until when an allow holds if nothing changes but time: to the end of what grants give; not beyond
 /// this moment when a policy that decides looks at the time in a way of its own.
-fn valid_until(
+pub(super) fn valid_until<'a>(
     environment: &Environment,
-    verdict: &Verdict,
+    deciding: impl IntoIterator<Item = &'a str>,
     coverage: Option<Coverage>,
     now: Timestamp,
 ) -> Option<Timestamp> {
     let timed = environment.timed_forbid
-        || verdict.determining_policies.iter().any(|id| environment.timed_permits.contains(id));
+        || !environment.timed_permits.is_empty()
+            && deciding.into_iter().any(|id| environment.timed_permits.contains(id));
     match coverage {
         _ if timed => Some(now),
         Some(Coverage::Live { until }) => until,

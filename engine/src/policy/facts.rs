@@ -86,6 +86,19 @@ impl<'a> Who<'a> {
         directory.entity(kind.name(), id).map_or(Self::Text(kind, id), Self::Numbered)
     }
 
+    fn kind(&self) -> Option<Type> {
+        Some(match self {
+            Self::Numbered(Entity::Company(_)) => Type::Company,
+            Self::Numbered(Entity::EndUser(_)) => Type::EndUser,
+            Self::Numbered(Entity::Installer(_)) => Type::Installer,
+            Self::Numbered(Entity::Site(_)) => Type::Site,
+            Self::Numbered(Entity::Device(_)) => Type::Device,
+            Self::Numbered(Entity::Grant(_)) => Type::Grant,
+            Self::Text(kind, _) => *kind,
+            Self::Other(_) => return None,
+        })
+    }
+
     fn type_name(&self) -> &'a str {
         match self {
             Self::Numbered(entity) => entity.type_name(),
@@ -198,6 +211,11 @@ impl<'a> DirectoryFacts<'a> {
         }
         facts.look_back(None);
         Ok((facts, coverage))
+    }
+
+    /// The types of principal and resource.
+    pub(super) fn types(&self) -> [Option<Type>; 2] {
+        [self.principal.who.kind(), self.resource.who.kind()]
     }
 
     /// Whether the principal may be somebody: registered, or one of those who are not.

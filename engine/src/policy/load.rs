@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cedar_policy::{
     ActionConstraint, Authorizer, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
@@ -17,7 +18,8 @@ use super::compiled::{self, Compiled};
 use super::declared::Declared;
 use super::depth;
 use super::sight::{Hints, looks_at_the_time};
-use super::{Environment, Environments, Evaluator, Inner, Policies};
+use super::slice::Type;
+use super::{Actions, Environment, Evaluator, Inner, Policies};
 use crate::command::Command;
 use crate::ledger::hex;
 
@@ -174,7 +176,8 @@ impl Policies {
             policies.into_iter().map(|policy| Known::new(policy, &homes)).collect::<Result<Vec<_>, _>>()?;
         let has_commands = lacking(&schema).is_empty();
         let inner = Inner {
-            environments: environments(&schema, &known, has_commands)?,
+            actions: actions(&schema, &known, has_commands)?,
+            number: SETS.fetch_add(1, Ordering::Relaxed),
             has_commands,
             version: version(schema_file, files).into(),
             schema,
@@ -185,6 +188,9 @@ impl Policies {
         Ok(Self { inner: Arc::new(inner), evaluator: Evaluator::default() })
     }
 }
+
+/// How many sets of policies there were.
+static SETS: AtomicU64 = AtomicU64::new(0);
 
 /// What is nested too deep to be read.
 fn nested(file: &PolicyFile) -> Option<PolicyError> {
@@ -345,13 +351,9 @@ impl Known {
     }
 }
 
-fn environments(
-    schema: &Schema,
-    policies: &[Known],
-    has_commands: bool,
-) -> Result<Environments, PolicyErrors> {
+fn actions(schema: &Schema, policies: &[Known], has_commands: bool) -> Result<Actions, PolicyErrors> {
     let actions = schema.action_entities().map_err(|error| one("schema", error.to_string()))?;
-    let mut environments = Environments::default();
+    let mut by_action: HashMap<String, Vec<Environment>> = HashMap::new();
     for request in schema.request_envs() {
         let action = request.action();
         let groups: BTreeSet<&EntityUid> =
@@ -397,6 +399,7 @@ fn environments(
             principal_type: request.principal().to_string(),
             resource_type: request.resource().to_string(),
             types: [request.principal().clone(), request.resource().clone()],
+            known_types: [request.principal(), request.resource()].map(|name| Type::named(&name.to_string())),
             action: action.clone(),
             action_entities: if groups.len() > 1 {
                 groups.iter().filter_map(|uid| actions.get(uid).cloned()).collect()
@@ -413,13 +416,13 @@ fn environments(
             policies: PolicySet::from_policies(matching.iter().map(|known| known.policy.clone()))
                 .map_err(|error| one("policies", error.to_string()))?,
         };
-        let same_action = environments.entry(action.id().unescaped().to_owned()).or_default();
+        let same_action = by_action.entry(action.id().unescaped().to_owned()).or_default();
         if let Some(other) = same_action.iter().find(|other| other.is_for_the_types_of(&environment)) {
             return Err(one("schema", format!("{} and {action} have the same name", other.action)));
         }
         same_action.push(environment);
     }
-    Ok(environments)
+    Ok(by_action.into_iter().collect())
 }
 
 /// The policies that Cedar has to evaluate; `None`: there are none.

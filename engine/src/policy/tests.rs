@@ -1,4 +1,5 @@
 mod claims;
+mod keys;
 
 use super::*;
 use crate::directory::Directory;
