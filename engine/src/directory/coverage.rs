@@ -46,7 +46,7 @@ impl From<Option<Timestamp>> for End {
 /// INVARIANT: the term that lasts longest is the first. Where there was a grant of a company and a permission, and none is
 /// left, a term without a grant says so.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Covers(Short<Term>);
+pub(super) struct Covers(Short<Term, 3>);
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Term {
@@ -73,7 +73,7 @@ impl Covers {
         permission: Permission,
         now: Timestamp,
     ) -> Coverage {
-        match self.0.as_slice().iter().find(|term| term.is_of(company, permission)) {
+        match self.0.iter().find(|term| term.is_of(company, permission)) {
             None => Coverage::Never,
             // Every grant begins when it is made: those that are live all cover this very moment,
             // and the chain ends with the one that lasts longest.
@@ -83,11 +83,11 @@ impl Covers {
     }
 
     pub(super) fn any_live(&self, company: Number<CompanyId>, now: Timestamp) -> bool {
-        self.0.as_slice().iter().any(|term| term.company == company && term.is_live(now))
+        self.0.iter().any(|term| term.company == company && term.is_live(now))
     }
 
     pub(super) fn live_grants(&self, now: Timestamp) -> impl Iterator<Item = Number<GrantId>> {
-        self.0.as_slice().iter().filter(move |term| term.is_live(now)).filter_map(|term| term.grant)
+        self.0.iter().filter(move |term| term.is_live(now)).filter_map(|term| term.grant)
     }
 
     /// A grant was made at `at`. What time has ended by then is forgotten: nothing else can end it.
@@ -121,7 +121,7 @@ impl Covers {
     pub(super) fn terms(
         &self,
     ) -> impl Iterator<Item = (Number<CompanyId>, Permission, Option<Number<GrantId>>)> {
-        self.0.as_slice().iter().map(|term| (term.company, term.permission, term.grant))
+        self.0.iter().map(|term| (term.company, term.permission, term.grant))
     }
 }
 

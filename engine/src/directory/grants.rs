@@ -5,16 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::coverage::End;
 use super::rows::Rows;
 use super::table::{FULL, Number};
-use super::text::{Position, Texts};
-use super::trie::Index;
+use super::text::{Names, Position};
 use crate::domain::{CompanyId, DeviceId, EndUserId, GrantId, Permission, SiteId};
 use crate::lifecycle::grant::GrantState;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Grants {
-    index: Index,
-    rows: Rows<GrantRow, 64>,
-    ids: Texts,
+    names: Names,
+    rows: Rows<GrantRow>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -80,8 +78,7 @@ impl Grants {
     }
 
     pub(super) fn number(&self, id: &str) -> Option<Number<GrantId>> {
-        let text = |place| self.ids.get(self.rows.get(place)?.id);
-        Number::at(self.index.find(id, |place| text(place) == Some(id.as_bytes()))?)
+        Number::at(self.names.number(id)?)
     }
 
     pub(super) fn get(&self, grant: Number<GrantId>) -> Option<&GrantRow> {
@@ -93,7 +90,7 @@ impl Grants {
     }
 
     pub(super) fn id(&self, grant: Number<GrantId>) -> Option<&str> {
-        str::from_utf8(self.ids.get(self.get(grant)?.id)?).ok()
+        self.names.text(self.get(grant)?.id)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Number<GrantId>, &GrantRow)> {
@@ -103,9 +100,8 @@ impl Grants {
     /// Adds a grant whose id is new.
     pub(super) fn add(&mut self, id: &str, row: GrantRow) -> Result<Number<GrantId>, String> {
         let number = Number::at(self.rows.end()).ok_or(FULL)?;
-        let id_at = self.ids.add(id).ok_or(FULL)?;
-        self.rows.set(number.place(), GrantRow { id: id_at, ..row });
-        self.index.add(id, number.place());
+        let id = self.names.add(id, number.place()).ok_or(FULL)?;
+        self.rows.set(number.place(), GrantRow { id, ..row });
         Ok(number)
     }
 }

@@ -128,7 +128,7 @@ impl<'a> SiteRecord<'a> {
         let id = |assigned: &Assigned| {
             Some((self.directory.installers.id(assigned.installer)?, assigned.registered))
         };
-        self.row.assigned.as_slice().iter().filter_map(id).collect()
+        self.row.assigned.iter().filter_map(id).collect()
     }
 
     /// The last invite.

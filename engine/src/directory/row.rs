@@ -55,7 +55,7 @@ pub(crate) struct SiteRow {
     pub(crate) owner: Option<Number<EndUserId>>,
     pub(crate) kind: SiteKind,
     pub(crate) disable_service: bool,
-    pub(super) assigned: Short<Assigned>,
+    pub(super) assigned: Short<Assigned, 1>,
     pub(super) covers: Covers,
 }
 
@@ -92,6 +92,6 @@ pub(super) struct DeviceRest {
 
 impl SiteRow {
     pub(crate) fn is_assigned(&self, installer: Number<InstallerId>, registered: Revision) -> bool {
-        self.assigned.as_slice().contains(&Assigned { installer, registered })
+        self.assigned.iter().any(|assigned| *assigned == Assigned { installer, registered })
     }
 }

@@ -42,6 +42,18 @@ impl<R, const LEAF: usize> Node<R, LEAF> {
     }
 }
 
+/// Looks at the reference counts of a branch's children, if it is shared and has to be copied: the copy raises them, each
+/// in another place of memory, and waits for one after the other where all can be on their way at once.
+fn fetch<R, const LEAF: usize>(children: &Arc<[Option<Node<R, LEAF>>; FAN]>) {
+    if Arc::strong_count(children) > 1 {
+        let count = |node: &Node<R, LEAF>| match node {
+            Node::Leaf(rows) => Arc::strong_count(rows),
+            Node::Branch(children) => Arc::strong_count(children),
+        };
+        std::hint::black_box(children.iter().flatten().map(count).fold(0, usize::wrapping_add));
+    }
+}
+
 /// Which child of a branch that has `levels` below it leads to a row.
 const fn child<const LEAF: usize>(number: u32, levels: u32) -> usize {
     (number >> (LEAF.trailing_zeros() + BITS * levels)) as usize & (FAN - 1)
@@ -127,6 +139,7 @@ impl<R: Clone, const LEAF: usize> Rows<R, LEAF> {
                 Node::Leaf(rows) => return Arc::make_mut(rows).get_mut(place::<LEAF>(number)),
                 Node::Branch(children) => {
                     levels = levels.saturating_sub(1);
+                    fetch(children);
                     let next = Arc::make_mut(children).get_mut(child::<LEAF>(number, levels))?;
                     node = next.get_or_insert_with(|| Node::vacant(levels));
                 }

@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::rows::Rows;
-use super::trie::Index;
+use super::text::Names;
 
 /// The number of what has ids of type `I`. It stands for the id for ever: whatever is registered under the same id once
 /// more has the same number.
@@ -71,10 +71,10 @@ pub(super) const FULL: &str = "there are no more numbers";
 /// Things of one type: `R` is what checks look at, `C` the rest. The two lie apart, so that what checks look at is small.
 #[derive(Debug, Clone)]
 pub(super) struct Table<I, R, C = ()> {
-    index: Index,
+    names: Names,
     /// Of all that ever were registered.
     ids: Rows<I>,
-    rows: Rows<R>,
+    rows: Rows<R, 8>,
     rest: Rows<C, 4>,
     count: usize,
 }
@@ -82,7 +82,7 @@ pub(super) struct Table<I, R, C = ()> {
 impl<I, R, C> Default for Table<I, R, C> {
     fn default() -> Self {
         Self {
-            index: Index::default(),
+            names: Names::default(),
             ids: Rows::default(),
             rows: Rows::default(),
             rest: Rows::default(),
@@ -99,8 +99,7 @@ impl<I: AsRef<str>, R, C> Table<I, R, C> {
 
     /// The number of this id, whether or not anything is registered under it now.
     pub(super) fn number(&self, id: &str) -> Option<Number<I>> {
-        let is_it = |place| self.ids.get(place).is_some_and(|own| own.as_ref() == id);
-        Number::at(self.index.find(id, is_it)?)
+        Number::at(self.names.number(id)?)
     }
 
     /// The id of this number.
@@ -146,8 +145,8 @@ impl<I: AsRef<str> + Clone, R: Clone, C: Clone> Table<I, R, C> {
             return Some(number);
         }
         let number = Number::at(self.ids.end())?;
+        self.names.add(id.as_ref(), number.place())?;
         self.ids.set(number.place(), id.clone());
-        self.index.add(id.as_ref(), number.place());
         Some(number)
     }
 

@@ -245,7 +245,10 @@ impl<E: Clone> Trie<E> {
         loop {
             match node {
                 Node::Leaf(slots) => return Some(slots),
-                Node::Branch(children) => node = Arc::make_mut(children).get_mut(child(hash, shift))?,
+                Node::Branch(children) => {
+                    fetch(children);
+                    node = Arc::make_mut(children).get_mut(child(hash, shift))?;
+                }
             }
             shift += BITS;
         }
@@ -270,6 +273,7 @@ impl<E: Clone> Trie<E> {
                 *node = split(slots.to_vec(), shift);
             }
             if let Node::Branch(children) = node {
+                fetch(children);
                 match Arc::make_mut(children).get_mut(child(hash, shift)) {
                     Some(next) => node = next,
                     None => return,
@@ -290,6 +294,18 @@ impl<E: Clone> Trie<E> {
         *slots = before.iter().chain(after).cloned().collect();
         self.len -= 1;
         Some(removed)
+    }
+}
+
+/// Looks at the reference counts of a branch's children, if it is shared and has to be copied: the copy raises them, each
+/// in another place of memory, and waits for one after the other where all can be on their way at once.
+fn fetch<E>(children: &Arc<[Node<E>; FAN]>) {
+    if Arc::strong_count(children) > 1 {
+        let count = |node: &Node<E>| match node {
+            Node::Leaf(slots) => Arc::strong_count(slots),
+            Node::Branch(children) => Arc::strong_count(children),
+        };
+        std::hint::black_box(children.iter().map(count).fold(0, usize::wrapping_add));
     }
 }
 
