@@ -12,6 +12,7 @@ use crate::domain::{
 
 /// Something that has an id and a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
 pub(crate) enum Entity {
     Company(Number<CompanyId>),
     EndUser(Number<EndUserId>),

@@ -49,6 +49,7 @@ pub struct QuestionFacts<'a> {
     coverage: Option<Coverage>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one on the stack, and nearly always the large one")]
 enum Of<'a> {
     Directory(DirectoryFacts<'a>),
     Table { table: &'a EntityTable, principal: Named, resource: Named },

@@ -68,6 +68,7 @@ pub(super) struct Node<'a> {
 
 /// What an entity is known by. INVARIANT: what has a number is known by it.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(u64)]
 pub(super) enum Who<'a> {
     Numbered(Entity),
     Text(Type, &'a str),
@@ -401,6 +402,15 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
             Set::Permissions(all) => all.iter().nth(at).map(|permission| Value::Text(permission.name())),
             Set::Texts(texts) => texts.get(at).map(|text| Value::Text(text)),
             Set::Devices(devices) => devices.get(at).map(|device| self.value(Type::Device, device.as_str())),
+        }
+    }
+
+    fn has_text(self, set: Set<'f>, text: &str) -> bool {
+        match set {
+            Set::Contacts(contacts) => contacts.iter().any(|contact| contact.as_str() == text),
+            Set::Permissions(all) => all.iter().any(|permission| permission.name() == text),
+            Set::Texts(texts) => texts.iter().any(|own| own == text),
+            Set::Devices(_) => false,
         }
     }
 

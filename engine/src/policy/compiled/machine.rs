@@ -11,6 +11,13 @@ const DAY: i64 = 86_400_000;
 
 /// Runs programs on facts. Nothing is allocated, unless a program puts sets or records together or is very high.
 pub(crate) struct Machine<'a, F: Facts<'a>> {
+    work: Work<'a, F>,
+    /// Room for the stack, for one program after the other.
+    values: [Value<'a, F>; HEIGHT],
+}
+
+/// What programs work with, beside the stack.
+struct Work<'a, F: Facts<'a>> {
     facts: F,
     /// The values of sets and records that the program put together.
     built: Vec<Value<'a, F>>,
@@ -46,7 +53,7 @@ impl<'a, F: Facts<'a>> Stack<'_, 'a, F> {
 impl<'a, F: Facts<'a>> Machine<'a, F> {
     /// A machine that runs on these facts.
     pub(crate) fn new(facts: F) -> Self {
-        Self { facts, built: Vec::new() }
+        Self { work: Work { facts, built: Vec::new() }, values: [Value::Bool(false); HEIGHT] }
     }
 
     /// Whether the policy of this code is satisfied. O(steps), times the sizes of the sets that they go through.
@@ -60,14 +67,16 @@ impl<'a, F: Facts<'a>> Machine<'a, F> {
 
     /// What a code comes to.
     pub(super) fn value(&mut self, code: &'a Code) -> Step<Value<'a, F>> {
-        self.built.clear();
+        self.work.built.clear();
         if code.height <= HEIGHT {
-            self.run(code, &mut [Value::Bool(false); HEIGHT])
+            self.work.run(code, &mut self.values)
         } else {
-            self.run(code, &mut vec![Value::Bool(false); code.height])
+            self.work.run(code, &mut vec![Value::Bool(false); code.height])
         }
     }
+}
 
+impl<'a, F: Facts<'a>> Work<'a, F> {
     fn run(&mut self, code: &'a Code, values: &mut [Value<'a, F>]) -> Step<Value<'a, F>> {
         let mut stack = Stack { values, height: 0 };
         let mut next = 0;
@@ -223,6 +232,7 @@ impl<'a, F: Facts<'a>> Machine<'a, F> {
                 members.binary_search_by(|member| member.cmp_text(text)).is_ok()
             }
             (Members::Constant(members), _) => members.iter().any(|member| self.is(wanted, member)),
+            (Members::Fact(set), Value::Text(text)) => self.facts.has_text(set, text),
             (Members::Fact(_) | Members::Built(..), _) => {
                 self.members(members).any(|member| self.equal(member, wanted))
             }

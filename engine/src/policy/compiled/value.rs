@@ -46,6 +46,10 @@ pub(crate) trait Facts<'a>: Copy {
     fn len(self, set: Self::Set) -> usize;
     /// A member of a set.
     fn member(self, set: Self::Set, at: usize) -> Option<Value<'a, Self>>;
+    /// Whether a set has this text as a member. O(members).
+    fn has_text(self, set: Self::Set, text: &str) -> bool {
+        (0..self.len(set)).any(|at| matches!(self.member(set, at), Some(Value::Text(own)) if own == text))
+    }
     /// A field of a record.
     fn field(self, record: Self::Record, name: &str) -> Option<Value<'a, Self>>;
     /// How many fields a record has.
@@ -54,7 +58,9 @@ pub(crate) trait Facts<'a>: Copy {
     fn same(self, one: Self::Record, other: Self::Record) -> bool;
 }
 
-/// What an expression comes to.
+/// What an expression comes to. The discriminant is as wide as what comes after it, so that a value is copied in whole words:
+/// copied in parts, it could not be read again before all of them have come to the cache.
+#[repr(u64)]
 pub(crate) enum Value<'a, F: Facts<'a>> {
     Bool(bool),
     Long(i64),
