@@ -125,3 +125,34 @@ fn an_action_that_was_found_in_other_policies_is_known_by_its_name() {
     let denied = without.check(&directory, (olga, &action, cam), now);
     assert_eq!(denied.reason, Some(DenyReason::UnknownAction));
 }
+
+#[test]
+fn a_grant_for_a_device_is_none_for_a_site_of_the_same_id() {
+    let mut sources = PolicySources::shipped();
+    let schema = sources.schema.as_mut().unwrap();
+    schema.text = schema.text.replacen("resource: Device,\n", "resource: [Device, Site],\n", 1);
+    sources.policies = vec![PolicyFile {
+        name: "own.cedar".to_owned(),
+        text: r#"@id("given") permit (principal, action == Action::"liveView", resource) when { context has grant };"#
+            .to_owned(),
+    }];
+    let policies = Policies::load(&sources).unwrap();
+    let mut directory = villa();
+    let now = time("2026-01-01T00:00:01Z");
+    let events: Vec<Event> = serde_json::from_str(
+        r#"[{"deviceAdded":{"device":"villa","site":"villa","supportsPasswordReset":true}},
+            {"grantMade":{"grant":"h","company":"acme","site":"villa","permission":"liveView",
+             "scope":{"device":"villa"},"until":null}}]"#,
+    )
+    .unwrap();
+    directory.apply(2, now, &events).unwrap();
+    for evaluator in [Evaluator::Compiled, Evaluator::Cedar] {
+        let policies = policies.clone().with(evaluator);
+        let ask = |resource: &str| {
+            let request = AccessRequest::new(ADA.parse().unwrap(), "liveView", resource.parse().unwrap());
+            policies.evaluate(&directory, 2, &request, now).unwrap()
+        };
+        assert!(ask(r#"Device::"villa""#).is_allowed());
+        assert_eq!(ask(r#"Site::"villa""#).reason, Some(DenyReason::NoGrant));
+    }
+}
