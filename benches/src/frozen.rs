@@ -1,42 +1,46 @@
-//! A world as a ledger that can only be read: an engine on it is at hand without a disk.
+//! What happened, as a ledger that can only be read: an engine on it is at hand without a disk.
+
+#![expect(clippy::expect_used, reason = "a benchmark that cannot build its world has nothing to measure")]
 
 use std::time::Duration;
 
 use consentry::domain::{CommandId, TicketId};
 use consentry::ledger::{Answered, AuditEntry, Commit, Entry, Head, Ledger, LedgerError, Record};
-use consentry::{Engine, Revision};
+use consentry::{Engine, Event, Revision, Timestamp};
 
-use crate::world::World;
+/// What happened, record by record.
+pub trait History: Send + Sync + 'static {
+    /// How many records there are.
+    fn records(&self) -> usize;
 
-/// The records of a world, made when they are read.
+    /// When the record with this number was written, from 0 on, and what it holds.
+    fn happened(&self, number: usize) -> (Timestamp, Vec<Event>);
+}
+
+/// The records of a history, made when they are read.
 #[derive(Debug, Clone, Copy)]
-pub struct Frozen(World);
+pub struct Frozen<H>(H);
 
-impl Frozen {
-    /// The ledger that leads to `world`.
-    #[must_use]
-    pub fn new(world: World) -> Self {
-        Self(world)
-    }
-
-    /// An engine on `world`, with the shipped policies.
+impl<H: History> Frozen<H> {
+    /// An engine on what `history` leads to, with the shipped policies.
     ///
     /// # Panics
-    /// When the events of the world cannot have happened.
+    /// When it cannot have happened.
     #[must_use]
-    pub fn engine(world: World) -> Engine {
-        Engine::open(Self(world)).expect("the world is sound")
+    pub fn engine(history: H) -> Engine {
+        Engine::open(Self(history)).expect("the history is sound")
     }
 }
 
-impl Ledger for Frozen {
+impl<H: History> Ledger for Frozen<H> {
     fn epoch(&self) -> &str {
         "frozen"
     }
 
     fn head(&self) -> Result<Head, LedgerError> {
-        let revision = self.0.len() as Revision;
-        let time = self.0.len().checked_sub(1).map_or(Head::EMPTY.time, |last| self.0.record(last).at);
+        let records = self.0.records();
+        let revision = records as Revision;
+        let time = records.checked_sub(1).map_or(Head::EMPTY.time, |last| self.0.happened(last).0);
         Ok(Head { revision, time, hash: [0; 32] })
     }
 
@@ -47,16 +51,10 @@ impl Ledger for Frozen {
     fn read(&self, after: Revision, limit: usize) -> Result<Vec<Record>, LedgerError> {
         let after = usize::try_from(after).unwrap_or(usize::MAX);
         let record = |number| {
-            let happened = self.0.record(number);
-            Record {
-                revision: number as Revision + 1,
-                at: happened.at,
-                epoch: String::new(),
-                events: happened.events,
-                hash: [0; 32],
-            }
+            let (at, events) = self.0.happened(number);
+            Record { revision: number as Revision + 1, at, epoch: String::new(), events, hash: [0; 32] }
         };
-        Ok((after..self.0.len()).take(limit).map(record).collect())
+        Ok((after..self.0.records()).take(limit).map(record).collect())
     }
 
     fn wait(&self, _: Revision, _: Duration) -> Result<Head, LedgerError> {

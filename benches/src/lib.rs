@@ -15,6 +15,7 @@ pub mod placement;
 pub mod random;
 pub mod rounds;
 pub mod served;
+pub mod spread;
 pub mod world;
 
 /// Whether the program was started by `cargo bench`. Started by anything else, such as

@@ -15,6 +15,7 @@ use consentry::domain::{
 };
 use consentry::event::Event;
 
+use crate::frozen::History;
 use crate::random::Random;
 
 /// Devices on a site.
@@ -331,6 +332,17 @@ impl World {
             owner: owner(number),
             until: entry.and_then(|entry| entry.validity.until(self.at(number))),
         }
+    }
+}
+
+impl History for World {
+    fn records(&self) -> usize {
+        self.len()
+    }
+
+    fn happened(&self, number: usize) -> (Timestamp, Vec<Event>) {
+        let Happened { at, events } = self.record(number);
+        (at, events)
     }
 }
 

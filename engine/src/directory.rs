@@ -36,6 +36,7 @@ use crate::domain::{
     ApplicationId, CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, InviteId, Permission,
     Scope, SiteId, TicketId, Timestamp,
 };
+use crate::lifecycle::grant::GrantState;
 use coverage::Covers;
 use entity::Lineage;
 use grants::Grants;
@@ -188,6 +189,13 @@ impl Directory {
     #[must_use]
     pub fn grant_count(&self) -> usize {
         self.grants.len()
+    }
+
+    /// How many grants are live at `now`. O(grants), and nothing of a grant but its own row is looked at.
+    #[must_use]
+    pub fn live_grant_count(&self, now: Timestamp) -> usize {
+        let is_live = |row: &GrantRow| matches!(row.state().seen_at(now), GrantState::Active { .. });
+        self.grants.iter().filter(|(_, row)| is_live(row)).count()
     }
 
     /// All grants, in the order in which they were made. O(grants).

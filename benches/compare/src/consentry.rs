@@ -9,21 +9,14 @@
 
 use std::fmt::Debug;
 use std::str::FromStr;
-use std::time::Duration;
 
-use ::consentry::domain::{
-    CommandId, Contact, Duration as Span, InstallerPermission, Permission, Role, Scope, SiteKind, TicketId,
-};
-use ::consentry::ledger::{Answered, AuditEntry, Commit, Entry, Head, Ledger, LedgerError, Record};
-use ::consentry::{AccessRequest, ActionKey, Engine, EntityKey, Event, Revision, Timestamp, Uid};
+use ::consentry::domain::{Contact, Duration, InstallerPermission, Permission, Role, Scope, SiteKind};
+use ::consentry::{AccessRequest, ActionKey, Engine, EntityKey, Event, Timestamp, Uid};
 
+use crate::frozen::{Frozen, History};
 use crate::workload::{
     DEVICES, Grant, INSTALLERS, Query, Workload, company, company_of, device, installer, installer_of,
 };
-
-/// The events of a workload, made when they are read: a record for each company, then one for each site.
-#[derive(Debug, Clone, Copy)]
-struct Frozen(Workload);
 
 fn id<T: FromStr<Err: Debug>>(text: &str) -> T {
     text.parse().expect("ids here are made of letters, digits and dashes")
@@ -65,7 +58,7 @@ fn site(workload: Workload, number: usize) -> Vec<Event> {
             entries: Vec::new(),
             disable_service: false,
             remark: None,
-            deadline: beginning().after(Span::from_hours(24)),
+            deadline: beginning().after(Duration::from_hours(24)),
         },
     ];
     events.extend((0..DEVICES).map(|place| Event::DeviceAdded {
@@ -85,61 +78,18 @@ fn site(workload: Workload, number: usize) -> Vec<Event> {
     events
 }
 
-impl Frozen {
-    fn len(self) -> usize {
-        self.0.companies() + self.0.sites()
+/// A record for each company, then one for each site.
+impl History for Workload {
+    fn records(&self) -> usize {
+        self.companies() + self.sites()
     }
 
-    fn record(self, number: usize) -> Record {
-        let events = match number.checked_sub(self.0.companies()) {
+    fn happened(&self, number: usize) -> (Timestamp, Vec<Event>) {
+        let events = match number.checked_sub(self.companies()) {
             None => company_with_installers(number),
-            Some(number) => site(self.0, number),
+            Some(number) => site(*self, number),
         };
-        let revision = number as Revision + 1;
-        Record { revision, at: beginning(), epoch: String::new(), events, hash: [0; 32] }
-    }
-}
-
-impl Ledger for Frozen {
-    fn epoch(&self) -> &str {
-        "frozen"
-    }
-
-    fn head(&self) -> Result<Head, LedgerError> {
-        Ok(Head { revision: self.len() as Revision, time: beginning(), hash: [0; 32] })
-    }
-
-    fn append(&self, _: Entry) -> Commit {
-        Commit::ready(Err(LedgerError::new("ledger_io", "this ledger is only read").into()))
-    }
-
-    fn read(&self, after: Revision, limit: usize) -> Result<Vec<Record>, LedgerError> {
-        let after = usize::try_from(after).unwrap_or(usize::MAX);
-        Ok((after..self.len()).take(limit).map(|number| self.record(number)).collect())
-    }
-
-    fn wait(&self, _: Revision, _: Duration) -> Result<Head, LedgerError> {
-        self.head()
-    }
-
-    fn answered(&self, _: &CommandId) -> Result<Option<Answered>, LedgerError> {
-        Ok(None)
-    }
-
-    fn audit(&self, _: u64, _: usize) -> Result<Vec<AuditEntry>, LedgerError> {
-        Ok(Vec::new())
-    }
-
-    fn failed_completions(&self, _: &TicketId) -> Result<u64, LedgerError> {
-        Ok(0)
-    }
-
-    fn snapshot(&self) -> Result<Option<Vec<u8>>, LedgerError> {
-        Ok(None)
-    }
-
-    fn save_snapshot(&self, _: Revision, _: Vec<u8>) -> Result<(), LedgerError> {
-        Ok(())
+        (beginning(), events)
     }
 }
 
@@ -149,7 +99,7 @@ fn uids(query: &Query) -> [Uid; 2] {
 
 /// The engine that knows this workload.
 pub fn engine(workload: Workload) -> Engine {
-    Engine::open(Frozen(workload)).expect("the events can have happened")
+    Frozen::engine(workload)
 }
 
 /// Answers from the strings: the request is made of them, and the whole answer with its reasons is given.

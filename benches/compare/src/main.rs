@@ -26,18 +26,23 @@
 
 mod cedar;
 mod consentry;
+#[path = "../../src/frozen.rs"]
+mod frozen;
 mod measure;
 mod plot;
 #[path = "../../src/random.rs"]
 mod random;
 mod regorus;
+#[path = "../../src/spread.rs"]
+mod spread;
 mod workload;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use measure::{Contender, Spread, by_turns};
+use measure::{Contender, by_turns};
 use plot::{Line, short};
+use spread::Spread;
 use workload::{QUESTIONS, Workload};
 
 const HELP: &str = "\

@@ -10,7 +10,7 @@ use super::row::{
     Assigned, DeviceRest, DeviceRow, InstallerPermissions, InstallerRest, InstallerRow, SiteRest, SiteRow,
 };
 use super::short::Short;
-use super::table::{FULL, Number};
+use super::table::{FULL, Number, Table};
 use super::{Directory, Item, Minutes, Revision, Set, bucket};
 use crate::domain::{
     ApplicationId, CompanyId, DeviceId, EndUserId, GrantId, InstallerId, InviteId, SiteId, TicketId,
@@ -154,8 +154,9 @@ impl Directory {
                 remark,
                 deadline,
             } => {
+                let place = self.known_site(site)?;
                 let record = InviteRecord {
-                    asking: self.asking(site, asker, *deadline)?,
+                    asking: self.asking(place, asker, *deadline)?,
                     contact: contact.clone(),
                     entries: entries.clone(),
                     disable_service: *disable_service,
@@ -164,7 +165,9 @@ impl Directory {
                 };
                 self.open_item(Item::Invite(invite.clone()), &record.asking);
                 self.invites.insert(invite.clone(), record);
-                self.site_rest_mut(site)?.invite = Some(invite.clone());
+                if let Some(site) = self.sites.rest_mut(place) {
+                    site.invite = Some(invite.clone());
+                }
             }
             Event::InviteAccepted { invite, owner, disable_service } => {
                 let asking = self.move_invite(invite, InviteEvent::Accept, here)?;
@@ -188,7 +191,7 @@ impl Directory {
             Event::DisableServiceWithdrawn { site } => self.site_mut(site)?.disable_service = false,
             Event::PermissionApplied { application, site, asker, entries, remark, deadline } => {
                 let record = ApplicationRecord {
-                    asking: self.asking(site, asker, *deadline)?,
+                    asking: self.asking(self.known_site(site)?, asker, *deadline)?,
                     entries: entries.clone(),
                     remark: remark.clone(),
                     state: ApplicationState::Pending { deadline: *deadline },
@@ -215,7 +218,8 @@ impl Directory {
                 let place = self.known_site(site)?;
                 let owner = self.sites.row(place).and_then(|site| site.owner);
                 let owner = owner.ok_or_else(|| format!("site `{site}` has no owner"))?;
-                let device = scope.device().map(|device| self.known_device(device)).transpose()?;
+                let device =
+                    scope.device().map(|device| known("device", &self.devices, device)).transpose()?;
                 let company = self.known_company(company)?;
                 let row = GrantRow::new(company, *permission, (place, device), owner, End::from(*until));
                 self.make_grant(grant, row, here.at)?;
@@ -225,14 +229,14 @@ impl Directory {
             Event::GrantWithdrawn { grant } => self.move_grant(grant, GrantEvent::Withdraw, here)?,
             Event::GrantRevoked { grant } => self.move_grant(grant, GrantEvent::Revoke, here)?,
             Event::ResetTicketOpened { ticket, device, asker, mode, deadline } => {
-                let number = self.known_device(device)?;
-                let at = self.device(device.as_str()).ok_or_else(|| missing("device", device))?;
-                let (site, device_added) = (at.site().clone(), at.added());
+                let number = known("device", &self.devices, device)?;
+                let at = self.devices.row(number).zip(self.devices.rest(number));
+                let (row, rest) = at.ok_or_else(|| missing("device", device))?;
                 let record = TicketRecord {
-                    asking: self.asking(&site, asker, *deadline)?,
+                    asking: self.asking(row.site, asker, *deadline)?,
                     device: device.clone(),
-                    device_added,
-                    owner_epoch: self.site(site.as_str()).map_or(0, |site| site.owner_epoch()),
+                    device_added: rest.added,
+                    owner_epoch: self.sites.rest(row.site).map_or(0, |site| site.owner_epoch),
                     mode: *mode,
                     state: TicketState::Pending { deadline: *deadline },
                 };
@@ -256,16 +260,11 @@ impl Directory {
     }
 
     fn known_company(&self, company: &CompanyId) -> Result<Number<CompanyId>, String> {
-        let found = self.companies.find(company.as_str());
-        found.map(|(number, ())| number).ok_or_else(|| missing("company", company))
+        known("company", &self.companies, company)
     }
 
     fn known_site(&self, site: &SiteId) -> Result<Number<SiteId>, String> {
-        self.sites.find(site.as_str()).map(|(number, _)| number).ok_or_else(|| missing("site", site))
-    }
-
-    fn known_device(&self, device: &DeviceId) -> Result<Number<DeviceId>, String> {
-        self.devices.find(device.as_str()).map(|(number, _)| number).ok_or_else(|| missing("device", device))
+        known("site", &self.sites, site)
     }
 
     fn site_mut(&mut self, site: &SiteId) -> Result<&mut SiteRow, String> {
@@ -273,34 +272,40 @@ impl Directory {
         self.sites.row_mut(number).ok_or_else(|| missing("site", site))
     }
 
-    fn site_rest_mut(&mut self, site: &SiteId) -> Result<&mut SiteRest, String> {
-        let number = self.known_site(site)?;
-        self.sites.rest_mut(number).ok_or_else(|| missing("site", site))
-    }
-
     fn hand_over(&mut self, site: &SiteId, owner: &EndUserId, disable_service: bool) -> Applied {
         let owner = self.end_users.named(owner).ok_or(FULL)?;
-        self.site_rest_mut(site)?.owner_epoch += 1;
-        let site = self.site_mut(site)?;
-        site.owner = Some(owner);
-        site.disable_service = disable_service;
+        let number = self.known_site(site)?;
+        if let Some(rest) = self.sites.rest_mut(number) {
+            rest.owner_epoch += 1;
+        }
+        if let Some(row) = self.sites.row_mut(number) {
+            row.owner = Some(owner);
+            row.disable_service = disable_service;
+        }
         Ok(())
     }
 
-    fn asking(&self, site: &SiteId, asker: &InstallerId, deadline: Timestamp) -> Result<Asking, String> {
-        let number = self.known_site(site)?;
-        let record = self.site(site.as_str()).ok_or_else(|| missing("site", site))?;
-        let (asker_number, _) =
-            self.installers.find(asker.as_str()).ok_or_else(|| missing("installer", asker))?;
-        let installer = self.installer(asker.as_str()).ok_or_else(|| missing("installer", asker))?;
+    fn asking(
+        &self,
+        site: Number<SiteId>,
+        asker: &InstallerId,
+        deadline: Timestamp,
+    ) -> Result<Asking, String> {
+        let known = self.installers.find(asker.as_str());
+        let (number, row) = known.ok_or_else(|| missing("installer", asker))?;
+        let place = self.sites.id(site).zip(self.sites.rest(site));
+        let (site, place) = place.ok_or_else(|| "its site is gone".to_owned())?;
+        let person = self.installers.id(number).zip(self.installers.rest(number));
+        let ((asker, person), company) =
+            person.zip(self.companies.id(row.company)).ok_or_else(|| missing("installer", asker))?;
         Ok(Asking {
             // The ids are shared with those that the directory holds already.
-            site: self.sites.id(number).unwrap_or(site).clone(),
-            site_created: record.created(),
-            asker: self.installers.id(asker_number).unwrap_or(asker).clone(),
-            asker_registered: installer.registered(),
-            asker_contacts: installer.contacts().to_vec(),
-            company: installer.company().clone(),
+            site: site.clone(),
+            site_created: place.created,
+            asker: asker.clone(),
+            asker_registered: row.registered,
+            asker_contacts: person.contacts.clone(),
+            company: company.clone(),
             deadline,
         })
     }
@@ -323,7 +328,8 @@ impl Directory {
     /// Visits the lists of open things of the site and of the asker, where they are still the same.
     fn with_openers(&mut self, asking: &Asking, mut visit: impl FnMut(&mut BTreeSet<Item>)) {
         if self.site_is_there(asking)
-            && let Ok(site) = self.site_rest_mut(&asking.site)
+            && let Some(number) = self.sites.number(asking.site.as_str())
+            && let Some(site) = self.sites.rest_mut(number)
         {
             visit(&mut site.open);
         }
@@ -402,7 +408,7 @@ impl Directory {
 
     /// The device goes, and what was asked for on it falls out of what is pending.
     fn remove_device(&mut self, device: &DeviceId) -> Applied {
-        let number = self.known_device(device)?;
+        let number = known("device", &self.devices, device)?;
         let (row, _) = self.devices.remove(number).ok_or_else(|| missing("device", device))?;
         let site = self.sites.rest_mut(row.site).ok_or_else(|| "its site is gone".to_owned())?;
         site.devices.remove(&number);
@@ -444,6 +450,14 @@ fn unschedule<T: Hash + Eq + Clone>(minutes: &mut Minutes<T>, item: &T, end: Tim
             minutes.remove_mut(&minute);
         }
     }
+}
+
+/// The number of what is registered under this id.
+fn known<I, R, C>(kind: &str, table: &Table<I, R, C>, id: &I) -> Result<Number<I>, String>
+where
+    I: AsRef<str> + std::fmt::Display,
+{
+    table.find(id.as_ref()).map(|(number, _)| number).ok_or_else(|| missing(kind, id))
 }
 
 /// The state that an event led to; an event that did not happen has no place in a ledger.

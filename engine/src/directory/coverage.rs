@@ -46,7 +46,7 @@ impl From<Option<Timestamp>> for End {
 /// INVARIANT: the term that lasts longest is the first. Where there was a grant of a company and a permission, and none is
 /// left, a term without a grant says so.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Covers(Short<Term, 3>);
+pub(crate) struct Covers(Short<Term, 3>);
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Term {
@@ -67,7 +67,8 @@ impl Term {
 }
 
 impl Covers {
-    pub(super) fn coverage(
+    /// What a company's grants of a permission give. O(grants that no event has ended).
+    pub(crate) fn coverage(
         &self,
         company: Number<CompanyId>,
         permission: Permission,

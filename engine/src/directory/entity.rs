@@ -2,13 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::coverage::Coverage;
 use super::row::{DeviceRow, InstallerRow, SiteRow};
 use super::table::Number;
 use super::{Directory, GrantRow};
-use crate::domain::{
-    CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, Permission, SiteId, Timestamp, Uid,
-};
+use crate::domain::{CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, SiteId, Uid};
 
 /// Something that has an id and a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -129,29 +126,5 @@ impl Directory {
 
     pub(crate) fn grant_row(&self, number: Number<GrantId>) -> Option<&GrantRow> {
         self.grants.get(number)
-    }
-}
-
-impl DeviceRow {
-    /// What grants give to a company on this device.
-    pub(crate) fn coverage(
-        &self,
-        company: Number<CompanyId>,
-        permission: Permission,
-        now: Timestamp,
-    ) -> Coverage {
-        self.covers.coverage(company, permission, now)
-    }
-}
-
-impl SiteRow {
-    /// What grants give to a company on the site itself.
-    pub(crate) fn coverage(
-        &self,
-        company: Number<CompanyId>,
-        permission: Permission,
-        now: Timestamp,
-    ) -> Coverage {
-        self.covers.coverage(company, permission, now)
     }
 }

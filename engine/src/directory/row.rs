@@ -56,7 +56,7 @@ pub(crate) struct SiteRow {
     pub(crate) kind: SiteKind,
     pub(crate) disable_service: bool,
     pub(super) assigned: Short<Assigned, 1>,
-    pub(super) covers: Covers,
+    pub(crate) covers: Covers,
 }
 
 /// That an installer looks after a site: the one of this registration, and no later one of the same id.
@@ -81,7 +81,7 @@ pub(super) struct SiteRest {
 pub(crate) struct DeviceRow {
     pub(crate) site: Number<SiteId>,
     pub(crate) supports_password_reset: bool,
-    pub(super) covers: Covers,
+    pub(crate) covers: Covers,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use super::trie::fetch;
+
 /// Bits of a number that one level of branches uses.
 const BITS: u32 = 3;
 const FAN: usize = 1 << BITS;
@@ -40,17 +42,13 @@ impl<R, const LEAF: usize> Node<R, LEAF> {
             Self::Branch(Arc::new(std::array::from_fn(|_| None)))
         }
     }
-}
 
-/// Looks at the reference counts of a branch's children, if it is shared and has to be copied: the copy raises them, each
-/// in another place of memory, and waits for one after the other where all can be on their way at once.
-fn fetch<R, const LEAF: usize>(children: &Arc<[Option<Node<R, LEAF>>; FAN]>) {
-    if Arc::strong_count(children) > 1 {
-        let count = |node: &Node<R, LEAF>| match node {
-            Node::Leaf(rows) => Arc::strong_count(rows),
-            Node::Branch(children) => Arc::strong_count(children),
-        };
-        std::hint::black_box(children.iter().flatten().map(count).fold(0, usize::wrapping_add));
+    /// How many versions share it.
+    fn shared(&self) -> usize {
+        match self {
+            Self::Leaf(rows) => Arc::strong_count(rows),
+            Self::Branch(children) => Arc::strong_count(children),
+        }
     }
 }
 
@@ -139,7 +137,7 @@ impl<R: Clone, const LEAF: usize> Rows<R, LEAF> {
                 Node::Leaf(rows) => return Arc::make_mut(rows).get_mut(place::<LEAF>(number)),
                 Node::Branch(children) => {
                     levels = levels.saturating_sub(1);
-                    fetch(children);
+                    fetch(children, || children.iter().flatten().map(Node::shared));
                     let next = Arc::make_mut(children).get_mut(child::<LEAF>(number, levels))?;
                     node = next.get_or_insert_with(|| Node::vacant(levels));
                 }

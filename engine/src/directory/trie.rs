@@ -246,7 +246,7 @@ impl<E: Clone> Trie<E> {
             match node {
                 Node::Leaf(slots) => return Some(slots),
                 Node::Branch(children) => {
-                    fetch(children);
+                    fetch(children, || children.iter().map(Node::shared));
                     node = Arc::make_mut(children).get_mut(child(hash, shift))?;
                 }
             }
@@ -273,7 +273,7 @@ impl<E: Clone> Trie<E> {
                 *node = split(slots.to_vec(), shift);
             }
             if let Node::Branch(children) = node {
-                fetch(children);
+                fetch(children, || children.iter().map(Node::shared));
                 match Arc::make_mut(children).get_mut(child(hash, shift)) {
                     Some(next) => node = next,
                     None => return,
@@ -299,13 +299,19 @@ impl<E: Clone> Trie<E> {
 
 /// Looks at the reference counts of a branch's children, if it is shared and has to be copied: the copy raises them, each
 /// in another place of memory, and waits for one after the other where all can be on their way at once.
-fn fetch<E>(children: &Arc<[Node<E>; FAN]>) {
-    if Arc::strong_count(children) > 1 {
-        let count = |node: &Node<E>| match node {
-            Node::Leaf(slots) => Arc::strong_count(slots),
-            Node::Branch(children) => Arc::strong_count(children),
-        };
-        std::hint::black_box(children.iter().map(count).fold(0, usize::wrapping_add));
+pub(super) fn fetch<B, I: Iterator<Item = usize>>(branch: &Arc<B>, counts: impl FnOnce() -> I) {
+    if Arc::strong_count(branch) > 1 {
+        std::hint::black_box(counts().fold(0, usize::wrapping_add));
+    }
+}
+
+impl<E> Node<E> {
+    /// How many versions share it.
+    fn shared(&self) -> usize {
+        match self {
+            Self::Leaf(slots) => Arc::strong_count(slots),
+            Self::Branch(children) => Arc::strong_count(children),
+        }
     }
 }
 

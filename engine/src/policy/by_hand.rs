@@ -29,6 +29,7 @@ pub fn may_use_device(
                 && site.is_assigned(who, installer.registered)));
     let may_configure =
         permission != Permission::Configure || is_admin || has(InstallerPermission::ManageDevices);
-    let is_given = || matches!(device.coverage(installer.company, permission, now), Coverage::Live { .. });
+    let is_given =
+        || matches!(device.covers.coverage(installer.company, permission, now), Coverage::Live { .. });
     looks_after && may_configure && (site.owner.is_none() || is_given())
 }

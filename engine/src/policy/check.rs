@@ -46,6 +46,10 @@ pub struct Ruling {
 }
 
 impl Ruling {
+    fn denied(revision: Revision, reason: DenyReason) -> Self {
+        Self { decision: Decision::Deny, valid_until: None, revision, reason: Some(reason) }
+    }
+
     /// Whether the decision is allow.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
@@ -106,9 +110,7 @@ impl Policies {
             return None;
         }
         let revision = directory.revision();
-        let deny = |reason| {
-            Some(Ruling { decision: Decision::Deny, valid_until: None, revision, reason: Some(reason) })
-        };
+        let deny = |reason| Some(Ruling::denied(revision, reason));
         let who = |key| directory.whose(key).map(Who::Numbered);
         let Some(principal) = who(principal) else { return deny(DenyReason::UnknownPrincipal) };
         let resource = who(resource);
@@ -158,8 +160,7 @@ impl Policies {
         now: Timestamp,
     ) -> Ruling {
         let revision = directory.revision();
-        let deny =
-            |reason| Ruling { decision: Decision::Deny, valid_until: None, revision, reason: Some(reason) };
+        let deny = |reason| Ruling::denied(revision, reason);
         let uid =
             |key| directory.whose(key).map(|entity| Uid::new(entity.type_name(), directory.id_of(entity)));
         let Some(principal) = uid(principal) else { return deny(DenyReason::UnknownPrincipal) };

@@ -197,10 +197,10 @@ impl<'a> DirectoryFacts<'a> {
             let company = installer.company;
             match facts.resource.who {
                 Who::Numbered(Entity::Device(_)) if !permission.is_site_wide() => {
-                    facts.device.map(|(_, device)| device.coverage(company, permission, now))
+                    facts.device.map(|(_, device)| device.covers.coverage(company, permission, now))
                 }
                 Who::Numbered(Entity::Site(_)) if permission.is_site_wide() => {
-                    facts.site.map(|(_, site)| site.coverage(company, permission, now))
+                    facts.site.map(|(_, site)| site.covers.coverage(company, permission, now))
                 }
                 Who::Numbered(_) | Who::Text(..) | Who::Other(_) => None,
             }

@@ -10,9 +10,8 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{Response, StatusCode};
 use axum::routing::get;
-use consentry::lifecycle::grant::GrantState;
+use consentry::Revision;
 use consentry::policy::Policies;
-use consentry::{Directory, Revision, Timestamp};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -221,16 +220,11 @@ impl Metrics {
                 && now.saturating_duration_since(counted.at) < COUNT_EVERY
         };
         if counted.as_ref().is_none_or(|counted| !is_fresh(counted)) {
-            self.live_grants.set(live_grants(&directory, reading.now()));
+            let live = directory.live_grant_count(reading.now());
+            self.live_grants.set(i64::try_from(live).unwrap_or(i64::MAX));
             *counted = Some(Counted { at: now, revision: directory.revision() });
         }
     }
-}
-
-fn live_grants(directory: &Directory, now: Timestamp) -> i64 {
-    let live =
-        directory.grants().filter(|grant| matches!(grant.state().seen_at(now), GrantState::Active { .. }));
-    i64::try_from(live.count()).unwrap_or(i64::MAX)
 }
 
 /// Adds the route.
