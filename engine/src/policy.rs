@@ -24,6 +24,7 @@ mod search;
 mod sight;
 mod slice;
 mod supplied;
+mod word;
 
 pub use ask::{Evaluator, QuestionFacts};
 pub use check::{ActionKey, Ruling};

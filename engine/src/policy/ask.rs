@@ -7,6 +7,7 @@ use super::evaluate::{AccessRequest, RequestError};
 use super::facts::DirectoryFacts;
 use super::load::name;
 use super::slice::{EntitySource, Slice, Unknown};
+use super::word::Name;
 use super::{Environment, Hints, Policies, supplied};
 use crate::directory::Coverage;
 use crate::domain::{Timestamp, Uid};
@@ -92,7 +93,8 @@ impl<'a> QuestionFacts<'a> {
     /// Whether principal and resource have an attribute of this name.
     fn have(&self, name: &str) -> (bool, bool) {
         fn have<'f, F: Facts<'f>>(facts: F, name: &str) -> (bool, bool) {
-            let has = |entity| matches!(facts.attribute(entity, name), Ok(Some(_)));
+            let name = Name::new(name);
+            let has = |entity| matches!(facts.attribute(entity, &name), Ok(Some(_)));
             (has(facts.principal()), has(facts.resource()))
         }
         match &self.of {

@@ -8,6 +8,7 @@ use super::authorize::resource_type;
 use super::compiled::{Constant, Facts, Failed, Fields, Members, Named, Names, Step, Value};
 use super::load::LEVEL;
 use super::slice::{Type, Unknown};
+use super::word::{Name, Word};
 use crate::decide::{Fact, Question, Resource};
 use crate::directory::{
     Asking, Coverage, DeviceRow, Directory, Entity, InstallerPermissions, InstallerRow, Number, SiteRow,
@@ -350,11 +351,13 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
         entity.who.type_name() == type_name
     }
 
-    fn attribute(self, entity: Node<'f>, name: &str) -> Step<Option<Value<'f, Self>>> {
+    #[inline]
+    fn attribute(self, entity: Node<'f>, name: &Name) -> Step<Option<Value<'f, Self>>> {
         if entity.level >= LEVEL {
             return Err(Failed);
         }
-        Ok(Reader { facts: self, level: entity.level + 1 }.attribute(entity.who, name))
+        let reader = Reader { facts: self, level: entity.level + 1 };
+        Ok(name.word().and_then(|word| reader.attribute(entity.who, word)))
     }
 
     /// The directory has no tags.
@@ -414,24 +417,24 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
         }
     }
 
-    fn field(self, record: Record, name: &str) -> Option<Value<'f, Self>> {
+    fn field(self, record: Record, name: &Name) -> Option<Value<'f, Self>> {
         let moment = |moment: Timestamp| Some(Value::Datetime(moment.millis()));
         match (record, &self.context) {
             (_, Context::Given(_)) => None,
-            (Record::Context, Context::Check { now, grant }) => match name {
-                "now" => moment(*now),
-                "grant" => grant.map(|_| Value::Record(Fields::Fact(Record::Grant))),
+            (Record::Context, Context::Check { now, grant }) => match name.word()? {
+                Word::Now => moment(*now),
+                Word::Grant => grant.map(|_| Value::Record(Fields::Fact(Record::Grant))),
                 _ => None,
             },
-            (Record::Grant, Context::Check { grant, .. }) => match name {
-                "permission" => Some(Value::Text((*grant)?.permission)),
-                "until" => (*grant)?.until.and_then(moment),
+            (Record::Grant, Context::Check { grant, .. }) => match name.word()? {
+                Word::Permission => Some(Value::Text((*grant)?.permission)),
+                Word::Until => (*grant)?.until.and_then(moment),
                 _ => None,
             },
             (Record::Context, Context::Command { now, facts }) => {
-                match facts.iter().find(|(own, _)| *own == name) {
+                match facts.iter().find(|(own, _)| *own == &**name) {
                     Some((_, fact)) => Some(self.value_of(fact)),
-                    None => (name == "now").then(|| moment(*now)).flatten(),
+                    None => (name.word() == Some(Word::Now)).then(|| moment(*now)).flatten(),
                 }
             }
             (Record::Grant, Context::Command { .. }) => None,

@@ -8,6 +8,7 @@ use super::machine::Machine;
 use super::table::{EntityTable, TableFacts};
 use super::term::Term;
 use super::value::Value;
+use crate::policy::word::Name;
 
 /// Writes a program.
 #[derive(Default)]
@@ -67,7 +68,7 @@ impl Emitter {
             return *at;
         }
         let at = place(self.code.names.len());
-        self.code.names.push(names.into());
+        self.code.names.push(names.iter().map(|name| Name::new(name)).collect());
         self.names.insert(names.into(), at);
         at
     }

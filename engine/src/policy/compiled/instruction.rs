@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::constant::Constant;
+use crate::policy::word::Name;
 
 /// A policy's conditions as a flat list of steps on a stack of values. It ends with one value, a Boolean: whether the
 /// policy is satisfied.
@@ -11,7 +12,7 @@ pub(crate) struct Code {
     pub(super) steps: Vec<Instruction>,
     pub(super) constants: Vec<Constant>,
     /// Names of attributes, types and tags, by themselves or several in a row.
-    pub(super) names: Vec<Box<[Box<str>]>>,
+    pub(super) names: Vec<Box<[Name]>>,
     pub(super) patterns: Vec<Pattern>,
     /// How many values are on the stack at most.
     pub(super) height: usize,
@@ -157,12 +158,17 @@ impl fmt::Display for Pattern {
 }
 
 impl Code {
-    pub(super) fn names_at(&self, at: At) -> &[Box<str>] {
+    pub(super) fn names_at(&self, at: At) -> &[Name] {
         self.names.get(at as usize).map_or(&[], |names| names)
     }
 
-    pub(super) fn name_at(&self, at: At) -> &str {
-        self.names_at(at).first().map_or("", |name| name)
+    pub(super) fn name_at(&self, at: At) -> Option<&Name> {
+        self.names_at(at).first()
+    }
+
+    /// Names as they are written down.
+    fn written(&self, at: At, between: &str) -> String {
+        self.names_at(at).iter().map(|name| &**name).collect::<Vec<_>>().join(between)
     }
 }
 
@@ -178,9 +184,9 @@ impl fmt::Display for Code {
                     Some(constant) => writeln!(f, "Constant {constant}")?,
                     None => writeln!(f, "Constant ?")?,
                 },
-                I::Attribute(at) => writeln!(f, "Attribute {}", self.name_at(*at))?,
-                I::Has(at) => writeln!(f, "Has {}", self.names_at(*at).join("."))?,
-                I::Is(at) => writeln!(f, "Is {}", self.name_at(*at))?,
+                I::Attribute(at) => writeln!(f, "Attribute {}", self.written(*at, "."))?,
+                I::Has(at) => writeln!(f, "Has {}", self.written(*at, "."))?,
+                I::Is(at) => writeln!(f, "Is {}", self.written(*at, "."))?,
                 I::Like(at) => match self.patterns.get(*at as usize) {
                     Some(pattern) => writeln!(f, "Like {pattern}")?,
                     None => writeln!(f, "Like ?")?,
@@ -192,7 +198,7 @@ impl fmt::Display for Code {
                 I::Unless(to) => writeln!(f, "Unless true to {to}")?,
                 I::Jump(to) => writeln!(f, "Jump to {to}")?,
                 I::Set(count) => writeln!(f, "Set of {count}")?,
-                I::Record(at) => writeln!(f, "Record of {}", self.names_at(*at).join(", "))?,
+                I::Record(at) => writeln!(f, "Record of {}", self.written(*at, ", "))?,
             }
         }
         Ok(())

@@ -3,13 +3,15 @@
 use super::constant::{Constant, Ip};
 use super::instruction::{Binary, Code, Instruction, Unary};
 use super::value::{Facts, Failed, Fields, Members, Step, Value};
+use crate::policy::word::Name;
 
 /// The values of programs that are higher are on the heap.
-const HEIGHT: usize = 16;
+const HEIGHT: usize = 8;
 
 const DAY: i64 = 86_400_000;
 
-/// Runs programs on facts. Nothing is allocated, unless a program puts sets or records together or is very high.
+/// Runs programs on facts. Nothing is allocated, unless a program puts sets or records
+/// together, compares records, or is very high.
 pub(crate) struct Machine<'a, F: Facts<'a>> {
     work: Work<'a, F>,
     /// Room for the stack, for one program after the other.
@@ -30,15 +32,25 @@ struct Stack<'s, 'a, F: Facts<'a>> {
 }
 
 impl<'a, F: Facts<'a>> Stack<'_, 'a, F> {
+    #[inline]
     fn push(&mut self, value: Value<'a, F>) -> Step<()> {
         *self.values.get_mut(self.height).ok_or(Failed)? = value;
         self.height += 1;
         Ok(())
     }
 
-    fn pop(&mut self) -> Step<Value<'a, F>> {
+    /// The last value. Where it lies: a value that is copied while it has just been written in parts is waited for.
+    fn pop(&mut self) -> Step<&Value<'a, F>> {
         self.height = self.height.checked_sub(1).ok_or(Failed)?;
-        self.values.get(self.height).copied().ok_or(Failed)
+        self.values.get(self.height).ok_or(Failed)
+    }
+
+    /// The last two values, the last one second.
+    fn pop_two(&mut self) -> Step<[&Value<'a, F>; 2]> {
+        match self.take(2)? {
+            [first, second] => Ok([first, second]),
+            _ => Err(Failed),
+        }
     }
 
     /// The last `count` values, the last one last.
@@ -93,15 +105,19 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
                 }
                 Instruction::Attribute(name) => {
                     let of = stack.pop()?;
-                    stack.push(self.attribute(of, code.name_at(*name))?.ok_or(Failed)?)?;
+                    let name = code.name_at(*name).ok_or(Failed)?;
+                    let Ok(Some(value)) = self.attribute(of, name) else { return Err(Failed) };
+                    stack.push(value)?;
                 }
                 Instruction::Has(path) => {
                     let of = stack.pop()?;
-                    stack.push(Value::Bool(self.has(of, code.names_at(*path))?))?;
+                    let has = self.has(of, code.names_at(*path))?;
+                    stack.push(Value::Bool(has))?;
                 }
                 Instruction::Is(type_name) => {
                     let entity = entity(stack.pop()?)?;
-                    stack.push(Value::Bool(self.facts.is_of_type(entity, code.name_at(*type_name))))?;
+                    let type_name = code.name_at(*type_name).ok_or(Failed)?;
+                    stack.push(Value::Bool(self.facts.is_of_type(entity, type_name)))?;
                 }
                 Instruction::Like(pattern) => {
                     let text = text(stack.pop()?)?;
@@ -110,11 +126,13 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
                 }
                 Instruction::Unary(operation) => {
                     let of = stack.pop()?;
-                    stack.push(self.unary(*operation, of)?)?;
+                    let value = self.unary(*operation, of)?;
+                    stack.push(value)?;
                 }
                 Instruction::Binary(operation) => {
-                    let (second, first) = (stack.pop()?, stack.pop()?);
-                    stack.push(self.binary(*operation, first, second)?)?;
+                    let [first, second] = stack.pop_two()?;
+                    let value = self.binary(*operation, first, second)?;
+                    stack.push(value)?;
                 }
                 Instruction::Truth => {
                     let truth = truth(stack.pop()?)?;
@@ -145,7 +163,7 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
                 Instruction::Fail => return Err(Failed),
             }
         }
-        stack.pop()
+        stack.pop().copied()
     }
 
     fn build(&mut self, values: &[Value<'a, F>]) -> Step<u32> {
@@ -154,9 +172,10 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
         Ok(from)
     }
 
-    fn attribute(&self, of: Value<'a, F>, name: &str) -> Step<Option<Value<'a, F>>> {
+    #[inline]
+    fn attribute(&self, of: &Value<'a, F>, name: &Name) -> Step<Option<Value<'a, F>>> {
         match of {
-            Value::Entity(entity) => self.facts.attribute(entity, name),
+            Value::Entity(entity) => self.facts.attribute(*entity, name),
             Value::Record(fields) => Ok(self.field(fields, name)),
             Value::Bool(_)
             | Value::Long(_)
@@ -169,86 +188,85 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
         }
     }
 
-    fn has(&self, of: Value<'a, F>, path: &[Box<str>]) -> Step<bool> {
-        let mut value = of;
-        for name in path {
-            match self.attribute(value, name)? {
-                Some(next) => value = next,
-                None => return Ok(false),
-            }
+    fn has(&self, of: &Value<'a, F>, path: &[Name]) -> Step<bool> {
+        let Some((first, rest)) = path.split_first() else { return Ok(true) };
+        let mut found = self.attribute(of, first)?;
+        for name in rest {
+            let Some(value) = found else { break };
+            found = self.attribute(&value, name)?;
         }
-        Ok(true)
+        Ok(found.is_some())
     }
 
-    fn field(&self, fields: Fields<'a, F::Record>, name: &str) -> Option<Value<'a, F>> {
+    fn field(&self, fields: &Fields<'a, F::Record>, name: &Name) -> Option<Value<'a, F>> {
         match fields {
             Fields::Constant(fields) => {
                 let at = fields.binary_search_by(|(own, _)| (**own).cmp(name)).ok()?;
                 fields.get(at).map(|(_, value)| Value::of(value, self.facts))
             }
-            Fields::Fact(record) => self.facts.field(record, name),
+            Fields::Fact(record) => self.facts.field(*record, name),
             Fields::Built(from, names) => {
                 let at = names.binary_search_by(|own| (**own).cmp(name)).ok()?;
-                self.built.get(from as usize + at).copied()
+                self.built.get(*from as usize + at).copied()
             }
         }
     }
 
-    fn width(&self, fields: Fields<'a, F::Record>) -> usize {
+    fn width(&self, fields: &Fields<'a, F::Record>) -> usize {
         match fields {
             Fields::Constant(fields) => fields.len(),
-            Fields::Fact(record) => self.facts.width(record),
+            Fields::Fact(record) => self.facts.width(*record),
             Fields::Built(_, names) => names.len(),
         }
     }
 
     /// How many members there are, a member of a set that the program put together counted as often as it is there.
-    fn len(&self, members: Members<'a, F::Set>) -> usize {
+    fn len(&self, members: &Members<'a, F::Set>) -> usize {
         match members {
             Members::Constant(members) => members.len(),
-            Members::Fact(set) => self.facts.len(set),
-            Members::Built(_, count) => count as usize,
+            Members::Fact(set) => self.facts.len(*set),
+            Members::Built(_, count) => *count as usize,
         }
     }
 
-    fn member(&self, members: Members<'a, F::Set>, at: usize) -> Option<Value<'a, F>> {
+    fn member(&self, members: &Members<'a, F::Set>, at: usize) -> Option<Value<'a, F>> {
         match members {
             Members::Constant(members) => members.get(at).map(|member| Value::of(member, self.facts)),
-            Members::Fact(set) => self.facts.member(set, at),
+            Members::Fact(set) => self.facts.member(*set, at),
             Members::Built(from, count) => {
-                (at < count as usize).then(|| self.built.get(from as usize + at).copied()).flatten()
+                (at < *count as usize).then(|| self.built.get(*from as usize + at).copied()).flatten()
             }
         }
     }
 
-    fn members(&self, members: Members<'a, F::Set>) -> impl Iterator<Item = Value<'a, F>> {
+    fn members(&self, members: &Members<'a, F::Set>) -> impl Iterator<Item = Value<'a, F>> {
         (0..self.len(members)).map_while(move |at| self.member(members, at))
     }
 
     /// O(log members) for texts among constants, O(members) otherwise.
-    fn contains(&self, members: Members<'a, F::Set>, wanted: Value<'a, F>) -> bool {
+    fn contains(&self, members: &Members<'a, F::Set>, wanted: &Value<'a, F>) -> bool {
         match (members, wanted) {
             (Members::Constant(members), Value::Text(text)) => {
                 members.binary_search_by(|member| member.cmp_text(text)).is_ok()
             }
             (Members::Constant(members), _) => members.iter().any(|member| self.is(wanted, member)),
-            (Members::Fact(set), Value::Text(text)) => self.facts.has_text(set, text),
+            (Members::Fact(set), Value::Text(text)) => self.facts.has_text(*set, text),
             (Members::Fact(_) | Members::Built(..), _) => {
-                self.members(members).any(|member| self.equal(member, wanted))
+                self.members(members).any(|member| self.equal(&member, wanted))
             }
         }
     }
 
     /// As [`Self::equal`], without looking an entity up for its name.
-    fn is(&self, value: Value<'a, F>, constant: &'a Constant) -> bool {
+    fn is(&self, value: &Value<'a, F>, constant: &'a Constant) -> bool {
         match (value, constant) {
-            (Value::Entity(entity), Constant::Entity(name)) => self.facts.is_named(entity, name),
-            _ => self.equal(value, Value::of(constant, self.facts)),
+            (Value::Entity(entity), Constant::Entity(name)) => self.facts.is_named(*entity, name),
+            _ => self.equal(value, &Value::of(constant, self.facts)),
         }
     }
 
     /// Cedar's `==`: values of different types are not equal, and sets are when they hold the same.
-    fn equal(&self, one: Value<'a, F>, other: Value<'a, F>) -> bool {
+    fn equal(&self, one: &Value<'a, F>, other: &Value<'a, F>) -> bool {
         match (one, other) {
             (Value::Bool(one), Value::Bool(other)) => one == other,
             (Value::Text(one), Value::Text(other)) => one == other,
@@ -265,25 +283,23 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
     }
 
     /// Whether the first set holds all of the second.
-    fn includes(&self, one: Members<'a, F::Set>, other: Members<'a, F::Set>) -> bool {
-        self.members(other).all(|member| self.contains(one, member))
+    fn includes(&self, one: &Members<'a, F::Set>, other: &Members<'a, F::Set>) -> bool {
+        self.members(other).all(|member| self.contains(one, &member))
     }
 
-    fn same_fields(&self, one: Fields<'a, F::Record>, other: Fields<'a, F::Record>) -> bool {
-        let same = |name: &str| match (self.field(one, name), self.field(other, name)) {
-            (Some(one), Some(other)) => self.equal(one, other),
+    fn same_fields(&self, one: &Fields<'a, F::Record>, other: &Fields<'a, F::Record>) -> bool {
+        let same = |name: &Name| match (self.field(one, name), self.field(other, name)) {
+            (Some(one), Some(other)) => self.equal(&one, &other),
             _ => false,
         };
         // Of two records of the same width the names of one are enough.
         self.width(one) == self.width(other)
             && match (one, other) {
                 (Fields::Constant(fields), _) | (_, Fields::Constant(fields)) => {
-                    fields.iter().all(|(name, _)| same(name))
+                    fields.iter().all(|(name, _)| same(&Name::new(name)))
                 }
-                (Fields::Built(_, names), _) | (_, Fields::Built(_, names)) => {
-                    names.iter().all(|name| same(name))
-                }
-                (Fields::Fact(one), Fields::Fact(other)) => self.facts.same(one, other),
+                (Fields::Built(_, names), _) | (_, Fields::Built(_, names)) => names.iter().all(same),
+                (Fields::Fact(one), Fields::Fact(other)) => self.facts.same(*one, *other),
             }
     }
 
@@ -291,7 +307,7 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
         if entity == ancestor { Ok(true) } else { self.facts.is_in(entity, ancestor) }
     }
 
-    fn unary(&self, operation: Unary, of: Value<'a, F>) -> Step<Value<'a, F>> {
+    fn unary(&self, operation: Unary, of: &Value<'a, F>) -> Step<Value<'a, F>> {
         Ok(match operation {
             Unary::Not => Value::Bool(!truth(of)?),
             Unary::Negate => Value::Long(long(of)?.checked_neg().ok_or(Failed)?),
@@ -313,7 +329,7 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
         })
     }
 
-    fn binary(&self, operation: Binary, first: Value<'a, F>, second: Value<'a, F>) -> Step<Value<'a, F>> {
+    fn binary(&self, operation: Binary, first: &Value<'a, F>, second: &Value<'a, F>) -> Step<Value<'a, F>> {
         Ok(match operation {
             Binary::Equal => Value::Bool(self.equal(first, second)),
             Binary::Less => Value::Bool(ordered(first, second)?.is_lt()),
@@ -324,7 +340,7 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
             Binary::In => {
                 let entity = entity(first)?;
                 Value::Bool(if let Value::Entity(ancestor) = second {
-                    self.is_in(entity, ancestor)?
+                    self.is_in(entity, *ancestor)?
                 } else {
                     self.is_in_any(entity, set(second)?)?
                 })
@@ -333,7 +349,7 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
             Binary::ContainsAll => Value::Bool(self.includes(set(first)?, set(second)?)),
             Binary::ContainsAny => {
                 let (first, second) = (set(first)?, set(second)?);
-                Value::Bool(self.members(second).any(|member| self.contains(first, member)))
+                Value::Bool(self.members(second).any(|member| self.contains(first, &member)))
             }
             Binary::HasTag => Value::Bool(self.facts.tag(entity(first)?, text(second)?)?.is_some()),
             Binary::Tag => self.facts.tag(entity(first)?, text(second)?)?.ok_or(Failed)?,
@@ -350,7 +366,7 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
     }
 
     /// Every member is to be an entity, those after a match too.
-    fn is_in_any(&self, entity: F::Entity, members: Members<'a, F::Set>) -> Step<bool> {
+    fn is_in_any(&self, entity: F::Entity, members: &Members<'a, F::Set>) -> Step<bool> {
         let mut found = false;
         for member in self.members(members) {
             let Value::Entity(ancestor) = member else { return Err(Failed) };
@@ -361,21 +377,25 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
 }
 
 /// How two numbers, moments or spans are to each other.
-fn ordered<'a, F: Facts<'a>>(first: Value<'a, F>, second: Value<'a, F>) -> Step<std::cmp::Ordering> {
+fn ordered<'a, F: Facts<'a>>(first: &Value<'a, F>, second: &Value<'a, F>) -> Step<std::cmp::Ordering> {
     match (first, second) {
         (Value::Long(first), Value::Long(second))
         | (Value::Datetime(first), Value::Datetime(second))
-        | (Value::Duration(first), Value::Duration(second)) => Ok(first.cmp(&second)),
+        | (Value::Duration(first), Value::Duration(second)) => Ok(first.cmp(second)),
         _ => Err(Failed),
     }
 }
 
 macro_rules! only {
     ($($name:ident: $variant:ident -> $type:ty;)*) => {$(
-        fn $name<'a, F: Facts<'a>>(value: Value<'a, F>) -> Step<$type> {
-            if let Value::$variant(own) = value { Ok(own) } else { Err(Failed) }
+        fn $name<'a, F: Facts<'a>>(value: &Value<'a, F>) -> Step<$type> {
+            if let Value::$variant(own) = value { Ok(*own) } else { Err(Failed) }
         }
     )*};
+}
+
+fn set<'v, 'a, F: Facts<'a>>(value: &'v Value<'a, F>) -> Step<&'v Members<'a, F::Set>> {
+    if let Value::Set(own) = value { Ok(own) } else { Err(Failed) }
 }
 
 only! {
@@ -383,7 +403,6 @@ only! {
     long: Long -> i64;
     text: Text -> &'a str;
     entity: Entity -> F::Entity;
-    set: Set -> Members<'a, F::Set>;
     datetime: Datetime -> i64;
     duration: Duration -> i64;
     decimal: Decimal -> i64;

@@ -8,6 +8,7 @@ use cedar_policy_core::ast::{Context, Entity};
 use super::constant::{Constant, Named, Row, row};
 use super::index::Names;
 use super::value::{Facts, Fields, Step, Value};
+use crate::policy::word::Name;
 
 /// Entities, to be found by their names.
 #[derive(Debug, Clone, Default)]
@@ -101,7 +102,7 @@ impl<'a> Facts<'a> for TableFacts<'a> {
         *entity.type_name == *type_name
     }
 
-    fn attribute(self, entity: &'a Named, name: &str) -> Step<Option<Value<'a, Self>>> {
+    fn attribute(self, entity: &'a Named, name: &Name) -> Step<Option<Value<'a, Self>>> {
         let value = self.table.get(entity).and_then(|known| find(&known.attributes, name));
         Ok(value.map(|value| Value::of(value, self)))
     }
@@ -131,7 +132,7 @@ impl<'a> Facts<'a> for TableFacts<'a> {
         match set {}
     }
 
-    fn field(self, record: Self::Record, _: &str) -> Option<Value<'a, Self>> {
+    fn field(self, record: Self::Record, _: &Name) -> Option<Value<'a, Self>> {
         match record {}
     }
 

@@ -2,6 +2,7 @@
 
 use super::constant::{Constant, Ip, Named};
 use super::index::Names;
+use crate::policy::word::Name;
 
 /// Where Cedar would tell an error: of types that do not fit, of what is not there, of numbers that are too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub(crate) trait Facts<'a>: Copy {
     /// Whether the entity is of this type.
     fn is_of_type(self, entity: Self::Entity, type_name: &str) -> bool;
     /// An attribute; `None`: there is none of this name, or no such entity.
-    fn attribute(self, entity: Self::Entity, name: &str) -> Step<Option<Value<'a, Self>>>;
+    fn attribute(self, entity: Self::Entity, name: &Name) -> Step<Option<Value<'a, Self>>>;
     /// A tag; `None`: there is none of this name, or no such entity.
     fn tag(self, entity: Self::Entity, name: &str) -> Step<Option<Value<'a, Self>>>;
     /// Whether the first is in the second, which is another.
@@ -51,7 +52,7 @@ pub(crate) trait Facts<'a>: Copy {
         (0..self.len(set)).any(|at| matches!(self.member(set, at), Some(Value::Text(own)) if own == text))
     }
     /// A field of a record.
-    fn field(self, record: Self::Record, name: &str) -> Option<Value<'a, Self>>;
+    fn field(self, record: Self::Record, name: &Name) -> Option<Value<'a, Self>>;
     /// How many fields a record has.
     fn width(self, record: Self::Record) -> usize;
     /// Whether two records have the same fields.
@@ -102,7 +103,7 @@ pub(crate) enum Fields<'a, R> {
     Constant(&'a [(Box<str>, Constant)]),
     Fact(R),
     /// What the program put together: the values from here on, and their names, sorted.
-    Built(u32, &'a [Box<str>]),
+    Built(u32, &'a [Name]),
 }
 
 impl<'a, F: Facts<'a>> Value<'a, F> {
@@ -126,6 +127,7 @@ impl<'a, F: Facts<'a>> Value<'a, F> {
     }
 
     /// A value that stands still.
+    #[inline]
     pub(crate) fn of(constant: &'a Constant, facts: F) -> Self {
         match constant {
             Constant::Bool(truth) => Self::Bool(*truth),

@@ -3,6 +3,7 @@
 use super::constant::{Constant, Named};
 use super::index::Names;
 use super::value::{Facts, Fields, Step, Value};
+use crate::policy::word::Name;
 
 /// Names with their values.
 pub(crate) type Added = Vec<(Box<str>, Constant)>;
@@ -53,7 +54,7 @@ impl<'f, F: Facts<'f>> Facts<'f> for With<'f, F> {
         self.facts.is_of_type(entity, type_name)
     }
 
-    fn attribute(self, entity: F::Entity, name: &str) -> Step<Option<Value<'f, Self>>> {
+    fn attribute(self, entity: F::Entity, name: &Name) -> Step<Option<Value<'f, Self>>> {
         Ok(match self.facts.attribute(entity, name)? {
             Some(value) => Some(value.carried()),
             None => self.added(entity, name).map(|value| Value::of(value, self)),
@@ -80,7 +81,7 @@ impl<'f, F: Facts<'f>> Facts<'f> for With<'f, F> {
         self.facts.member(set, at).map(Value::carried)
     }
 
-    fn field(self, record: F::Record, name: &str) -> Option<Value<'f, Self>> {
+    fn field(self, record: F::Record, name: &Name) -> Option<Value<'f, Self>> {
         self.facts.field(record, name).map(Value::carried)
     }
 

@@ -5,6 +5,7 @@ use crate::directory::{Asking, DeviceRow, Entity, InstallerRow, Number, SiteRow}
 use crate::domain::{Contact, DeviceId, InstallerId, SiteId, SiteKind};
 use crate::policy::compiled::{Members, Value};
 use crate::policy::slice::Type;
+use crate::policy::word::Word;
 
 impl<'a> DirectoryFacts<'a> {
     fn installer(&self, number: Number<InstallerId>) -> Option<&'a InstallerRow> {
@@ -39,8 +40,8 @@ impl<'a> DirectoryFacts<'a> {
     /// What an entity is in, beside the sites that are assigned to it.
     pub(super) fn parent<'f>(&'f self, entity: Node<'f>) -> Option<Node<'f>> {
         let parent = match entity.who {
-            Who::Numbered(Entity::Installer(_)) => "company",
-            Who::Numbered(Entity::Device(_)) | Who::Text(Type::Device, _) => "site",
+            Who::Numbered(Entity::Installer(_)) => Word::Company,
+            Who::Numbered(Entity::Device(_)) | Who::Text(Type::Device, _) => Word::Site,
             Who::Numbered(_) | Who::Text(..) | Who::Other(_) => return None,
         };
         match (Reader { facts: self, level: entity.level + 1 }).attribute(entity.who, parent) {
@@ -69,25 +70,28 @@ pub(super) struct Reader<'f, 'a> {
 pub(super) type Found<'f, 'a> = Option<Value<'f, &'f DirectoryFacts<'a>>>;
 
 impl<'f, 'a> Reader<'f, 'a> {
+    #[inline]
     fn to(&self, entity: Entity) -> Found<'f, 'a> {
         Some(Value::Entity(Node { who: Who::Numbered(entity), level: self.level }))
     }
 
+    #[inline]
     fn to_named(&self, kind: Type, id: &'f str) -> Found<'f, 'a> {
         let who = Who::of(self.facts.directory, kind, id);
         Some(Value::Entity(Node { who, level: self.level }))
     }
 
-    pub(super) fn attribute(&self, who: Who<'f>, name: &str) -> Found<'f, 'a> {
+    #[inline]
+    pub(super) fn attribute(&self, who: Who<'f>, name: Word) -> Found<'f, 'a> {
         let directory = self.facts.directory;
         match who {
             Who::Numbered(Entity::Installer(number)) => {
                 let row = self.facts.installer(number)?;
                 match name {
-                    "company" => self.to(Entity::Company(row.company)),
-                    "role" => Some(Value::Text(row.role.name())),
-                    "permissions" => Some(Value::Set(Members::Fact(Set::Permissions(row.permissions)))),
-                    "contacts" => directory.installer_contacts(number).map(contacts_of),
+                    Word::Company => self.to(Entity::Company(row.company)),
+                    Word::Role => Some(Value::Text(row.role.name())),
+                    Word::Permissions => Some(Value::Set(Members::Fact(Set::Permissions(row.permissions)))),
+                    Word::Contacts => directory.installer_contacts(number).map(contacts_of),
                     _ => None,
                 }
             }
@@ -95,21 +99,21 @@ impl<'f, 'a> Reader<'f, 'a> {
             Who::Numbered(Entity::Device(_)) | Who::Text(Type::Device, _) => self.of_device(who, name),
             Who::Numbered(Entity::EndUser(_)) | Who::Text(Type::EndUser, _) => {
                 let contacts = self.facts.contacts(who)?;
-                (name == "contacts").then(|| contacts_of(contacts))
+                (name == Word::Contacts).then(|| contacts_of(contacts))
             }
             Who::Numbered(Entity::Grant(number)) => {
                 let row = directory.grant_row(number)?;
                 match name {
-                    "site" => self.to(Entity::Site(row.site)),
-                    "company" => self.to(Entity::Company(row.company)),
-                    "permission" => Some(Value::Text(row.permission.name())),
+                    Word::Site => self.to(Entity::Site(row.site)),
+                    Word::Company => self.to(Entity::Company(row.company)),
+                    Word::Permission => Some(Value::Text(row.permission.name())),
                     _ => None,
                 }
             }
             Who::Text(Type::Invite, id) => {
                 let record = directory.invite(id)?;
                 match name {
-                    "contact" => Some(Value::Text(record.contact.as_str())),
+                    Word::Contact => Some(Value::Text(record.contact.as_str())),
                     _ => self.of_asking(&record.asking, name),
                 }
             }
@@ -119,8 +123,8 @@ impl<'f, 'a> Reader<'f, 'a> {
             Who::Text(Type::ResetTicket, id) => {
                 let record = directory.ticket(id)?;
                 match name {
-                    "device" => self.to_named(Type::Device, record.device.as_str()),
-                    "mode" => Some(Value::Text(record.mode.name())),
+                    Word::Device => self.to_named(Type::Device, record.device.as_str()),
+                    Word::Mode => Some(Value::Text(record.mode.name())),
                     _ => self.of_asking(&record.asking, name),
                 }
             }
@@ -128,49 +132,52 @@ impl<'f, 'a> Reader<'f, 'a> {
         }
     }
 
-    fn of_site(&self, who: Who<'f>, name: &str) -> Found<'f, 'a> {
+    #[inline]
+    fn of_site(&self, who: Who<'f>, name: Word) -> Found<'f, 'a> {
         if let Some((_, asking)) = self.facts.site_that_was.filter(|(own, _)| *own == who) {
             return match name {
-                "company" => self.to_named(Type::Company, asking.company.as_str()),
-                "kind" => Some(Value::Text(SiteKind::Normal.name())),
-                "disableServiceAccepted" => Some(Value::Bool(false)),
+                Word::Company => self.to_named(Type::Company, asking.company.as_str()),
+                Word::Kind => Some(Value::Text(SiteKind::Normal.name())),
+                Word::DisableServiceAccepted => Some(Value::Bool(false)),
                 _ => None,
             };
         }
         let Who::Numbered(Entity::Site(number)) = who else { return None };
         let row = self.facts.site(number)?;
         match name {
-            "company" => self.to(Entity::Company(row.company)),
-            "kind" => Some(Value::Text(row.kind.name())),
-            "disableServiceAccepted" => Some(Value::Bool(row.disable_service)),
-            "owner" => self.to(Entity::EndUser(row.owner?)),
+            Word::Company => self.to(Entity::Company(row.company)),
+            Word::Kind => Some(Value::Text(row.kind.name())),
+            Word::DisableServiceAccepted => Some(Value::Bool(row.disable_service)),
+            Word::Owner => self.to(Entity::EndUser(row.owner?)),
             _ => None,
         }
     }
 
-    fn of_device(&self, who: Who<'f>, name: &str) -> Found<'f, 'a> {
+    #[inline]
+    fn of_device(&self, who: Who<'f>, name: Word) -> Found<'f, 'a> {
         if let Some((_, asking)) = self.facts.device_that_was.filter(|(own, _)| *own == who) {
             return match name {
-                "site" => self.to_named(Type::Site, asking.site.as_str()),
-                "supportsPasswordReset" => Some(Value::Bool(false)),
+                Word::Site => self.to_named(Type::Site, asking.site.as_str()),
+                Word::SupportsPasswordReset => Some(Value::Bool(false)),
                 _ => None,
             };
         }
         let Who::Numbered(Entity::Device(number)) = who else { return None };
         let row = self.facts.device(number)?;
         match name {
-            "site" => self.to(Entity::Site(row.site)),
-            "supportsPasswordReset" => Some(Value::Bool(row.supports_password_reset)),
+            Word::Site => self.to(Entity::Site(row.site)),
+            Word::SupportsPasswordReset => Some(Value::Bool(row.supports_password_reset)),
             _ => None,
         }
     }
 
-    fn of_asking(&self, asking: &'f Asking, name: &str) -> Found<'f, 'a> {
+    #[inline]
+    fn of_asking(&self, asking: &'f Asking, name: Word) -> Found<'f, 'a> {
         match name {
-            "site" => self.to_named(Type::Site, asking.site.as_str()),
-            "company" => self.to_named(Type::Company, asking.company.as_str()),
-            "askerContacts" => Some(contacts_of(&asking.asker_contacts)),
-            "asker" if self.facts.directory.asker_is_there(asking) => {
+            Word::Site => self.to_named(Type::Site, asking.site.as_str()),
+            Word::Company => self.to_named(Type::Company, asking.company.as_str()),
+            Word::AskerContacts => Some(contacts_of(&asking.asker_contacts)),
+            Word::Asker if self.facts.directory.asker_is_there(asking) => {
                 self.to_named(Type::Installer, asking.asker.as_str())
             }
             _ => None,

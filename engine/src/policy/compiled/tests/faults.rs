@@ -4,6 +4,7 @@ use std::mem::discriminant;
 
 use super::super::instruction::{At, Binary, Instruction, Pattern, Unary};
 use super::*;
+use crate::policy::word::Name;
 
 /// Lists the variants of a type; which one is missing does not compile.
 macro_rules! every {
@@ -343,7 +344,7 @@ fn constant(code: &mut Code, constant: Constant) -> Instruction {
 }
 
 fn names(code: &mut Code, names: &[Box<str>]) -> At {
-    code.names.push(names.into());
+    code.names.push(names.iter().map(|name| Name::new(name)).collect());
     At::try_from(code.names.len() - 1).unwrap()
 }
 
@@ -351,7 +352,7 @@ fn name_of(code: &Code, step: Instruction) -> Vec<Box<str>> {
     let (Instruction::Attribute(at) | Instruction::Has(at) | Instruction::Record(at)) = step else {
         unreachable!("a step with names")
     };
-    code.names_at(at).to_vec()
+    code.names_at(at).iter().map(|name| (**name).into()).collect()
 }
 
 fn pattern(
