@@ -9,6 +9,7 @@ mod coverage;
 mod entity;
 mod grants;
 mod ids;
+mod index;
 mod record;
 mod row;
 mod rows;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::index::Index;
 use super::rows::Rows;
-use super::trie::Index;
 
 /// Bits of a position that say where on its page a text is.
 const BITS: u32 = 10;
@@ -12,48 +12,84 @@ const PAGE: usize = 1 << BITS;
 /// Texts that are added, and never taken out.
 #[derive(Debug, Clone, Default)]
 struct Texts {
-    pages: Rows<Page, 4>,
+    /// Those that are full: the last one is apart, so that a text costs no more than a copy of it.
+    full: Rows<Page, 64>,
+    last: Page,
     /// How much of the last page is written on.
     written: usize,
 }
 
-type Page = Arc<[u8; PAGE]>;
+#[derive(Debug, Clone)]
+struct Page(Arc<[u8; PAGE]>);
+
+impl Default for Page {
+    fn default() -> Self {
+        Self(Arc::new([0; PAGE]))
+    }
+}
 
 /// Where a text is.
 pub(super) type Position = u32;
 
 impl Texts {
-    /// Adds a text; `None`: it is longer than a page, or there is no room for more. On the page, its number and its length
-    /// are before it.
+    /// Adds a text; `None`: it is longer than a page, or there is no room for more.
     fn add(&mut self, number: u32, text: &str) -> Option<Position> {
-        let (number, length) = (number.to_le_bytes(), u16::try_from(text.len()).ok()?.to_le_bytes());
-        let needed = number.len() + length.len() + text.len();
+        let head = head(number, u16::try_from(text.len()).ok()?);
+        let needed = head.len() + text.len();
         if needed > PAGE {
             return None;
         }
-        if self.pages.end() == 0 || self.written + needed > PAGE {
-            self.pages.set(self.pages.end(), Arc::new([0; PAGE]));
+        if self.written + needed > PAGE {
+            self.full.set(self.full.end(), std::mem::take(&mut self.last));
             self.written = 0;
         }
-        let page = self.pages.end() - 1;
+        let page = self.full.end();
         if page >= u32::MAX >> BITS {
             return None;
         }
         let at = (page << BITS) | u32::try_from(self.written).ok()?;
-        let parts = number.iter().chain(&length).chain(text.as_bytes());
-        let free = Arc::make_mut(self.pages.get_mut(page)?).get_mut(self.written..)?;
+        let free = Arc::make_mut(&mut self.last.0).get_mut(self.written..)?;
+        let parts = head.iter().chain(text.as_bytes());
         free.iter_mut().zip(parts).for_each(|(free, byte)| *free = *byte);
         self.written += needed;
         Some(at)
     }
 
-    /// The text at a position, after its number.
+    /// The text at a position, after its number. `None`: none begins there.
     fn get(&self, at: Position) -> Option<(u32, &[u8])> {
-        let page = self.pages.get(at >> BITS)?;
-        let (number, rest) = page.get(at as usize & (PAGE - 1)..)?.split_first_chunk::<4>()?;
-        let (length, rest) = rest.split_first_chunk::<2>()?;
-        Some((u32::from_le_bytes(*number), rest.get(..usize::from(u16::from_le_bytes(*length)))?))
+        let page = match self.full.get(at >> BITS) {
+            Some(page) => page,
+            None if at >> BITS == self.full.end() => &self.last,
+            None => return None,
+        };
+        let (head, rest) = page.0.get(at as usize & (PAGE - 1)..)?.split_first_chunk::<HEAD>()?;
+        let (number, length) = read(*head)?;
+        Some((number, rest.get(..usize::from(length))?))
     }
+}
+
+/// On a page, this is before each text, and nowhere else: it is no part of any text in UTF-8, and numbers are written in bytes
+/// with seven bits.
+const BEGIN: u8 = 0xff;
+const HEAD: usize = 8;
+
+/// What is before a text on its page: its number, and its length.
+fn head(number: u32, length: u16) -> [u8; HEAD] {
+    let all = u64::from(number) | u64::from(length) << 35;
+    let mut head = [BEGIN; HEAD];
+    let (_, bytes) = head.split_at_mut(1);
+    for (byte, shift) in bytes.iter_mut().zip((0..).step_by(7)) {
+        *byte = u8::try_from(all >> shift & 0x7f).unwrap_or(0);
+    }
+    head
+}
+
+/// What [`head`] has written; `None`: it has not written this.
+fn read(head: [u8; HEAD]) -> Option<(u32, u16)> {
+    let [BEGIN, bytes @ ..] = head else { return None };
+    let all =
+        bytes.iter().rev().try_fold(0, |all, byte| (*byte < 0x80).then(|| all << 7 | u64::from(*byte)))?;
+    Some((u32::try_from(all & (1 << 35) - 1).ok()?, u16::try_from(all >> 35).ok()?))
 }
 
 /// Numbers by text.
@@ -100,13 +136,23 @@ mod tests {
                 prop_assert_eq!(all.get(at), Some((number, text.as_bytes())));
             }
         }
+
+        #[test]
+        fn a_text_is_found_nowhere_but_where_it_begins(
+            texts in prop::collection::vec(("\\PC{0,60}", any::<u32>()), 1..30),
+        ) {
+            let mut all = Texts::default();
+            let positions: Vec<Position> = texts.iter().map(|(text, number)| all.add(*number, text).unwrap()).collect();
+            let end = (all.full.end() + 2) << BITS;
+            prop_assert!((0..end).filter(|at| all.get(*at).is_some()).eq(positions));
+        }
     }
 
     #[test]
     fn what_does_not_fit_on_a_page_is_not_taken() {
         let mut all = Texts::default();
-        assert!(all.add(0, &"a".repeat(PAGE - 6)).is_some());
-        assert_eq!(all.add(0, &"a".repeat(PAGE - 5)), None);
+        assert!(all.add(0, &"a".repeat(PAGE - HEAD)).is_some());
+        assert_eq!(all.add(0, &"a".repeat(PAGE - HEAD + 1)), None);
         assert_eq!(all.add(0, &"a".repeat(1 << 16)), None);
     }
 }

@@ -11,10 +11,8 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
-/// Entries that a leaf holds before it splits: more of small ones, which are copied as they lie.
-const fn leaf<E>() -> usize {
-    if size_of::<Slot<E>>() <= 8 { 32 } else { 12 }
-}
+/// Entries that a leaf holds before it splits.
+const LEAF: usize = 12;
 /// Bits of the hash that one level of branches uses.
 const BITS: u32 = 3;
 const FAN: usize = 1 << BITS;
@@ -46,23 +44,6 @@ type Slots<E> = Arc<[Slot<E>]>;
 struct Slot<E> {
     hash: u32,
     entry: E,
-}
-
-/// From texts to places of which somebody else knows the texts.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Index(Trie<u32>);
-
-impl Index {
-    /// The place of a text: the one that `is_it`. O(1), as look-ups in maps.
-    pub(crate) fn find(&self, text: &str, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        self.0.get(self.0.hash(text), |place| is_it(*place)).copied()
-    }
-
-    /// Adds the place of a text that has none.
-    pub(crate) fn add(&mut self, text: &str, place: u32) {
-        let slot = Slot { hash: self.0.hash(text), entry: place };
-        self.0.insert(slot, |_, _| false);
-    }
 }
 
 impl<K, V> Default for Map<K, V> {
@@ -266,7 +247,7 @@ impl<E: Clone> Trie<E> {
         loop {
             if let Node::Leaf(slots) = node {
                 let at = place(slots, hash, |entry| same(entry, &slot.entry));
-                if at.is_some() || slots.len() < leaf::<E>() || shift >= u32::BITS {
+                if at.is_some() || slots.len() < LEAF || shift >= u32::BITS {
                     self.len += usize::from(at.is_none());
                     return put(slots, at, slot);
                 }
@@ -334,7 +315,7 @@ fn put<E: Clone>(slots: &mut Slots<E>, at: Option<usize>, slot: Slot<E>) {
 
 /// Entries, however many, as a node.
 fn grown<E>(slots: Vec<Slot<E>>, shift: u32) -> Node<E> {
-    if slots.len() <= leaf::<E>() || shift >= u32::BITS {
+    if slots.len() <= LEAF || shift >= u32::BITS {
         return Node::Leaf(slots.into());
     }
     Node::Branch(Arc::new(parted(slots, shift).map(|part| grown(part, shift + BITS))))
