@@ -18,7 +18,7 @@ pub mod view;
 pub use command::{Command, Submission};
 pub use decide::{Effect, Lifetimes};
 pub use directory::{Directory, EntityKey, Revision};
-pub use domain::{Principal, Timestamp, Uid};
+pub use domain::{Principal, Timestamp, Uid, UidRef};
 pub use engine::{Answer, Asked, Engine, EngineError, Receipt, Subscription};
 pub use event::Event;
 pub use ledger::{Ledger, LedgerError, MemoryLedger};

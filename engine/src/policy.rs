@@ -45,7 +45,8 @@ use cedar_policy::{
 };
 use compiled::{Compiled, NotCompiled};
 use declared::Declared;
-use slice::Type;
+
+use crate::domain::Type;
 
 /// A validated set of policies. Cloning it is O(1); a set is replaced whole or not at all.
 #[derive(Debug, Clone)]

@@ -207,20 +207,23 @@ impl World {
     /// The answer to a check.
     pub(crate) fn check(&self, at: i64, who: &str, action: &str, resource: &str) -> Value {
         let check = json!({"principal": who, "action": action, "resource": resource});
-        self.check_by_key(at, (who, action, resource));
+        self.check_briefly(at, (who, action, resource));
         self.line(&json!({"at": time(at), "check": check}))
     }
 
-    /// Sees that, at one moment, who knows principal, action and resource by their keys is answered as by name.
-    fn check_by_key(&self, at: i64, (who, action, resource): (&str, &str, &str)) {
+    /// Sees that, at one moment, who wants no names of policies, or knows principal, action and resource by their keys, is
+    /// answered as everybody else.
+    fn check_briefly(&self, at: i64, (who, action, resource): (&str, &str, &str)) {
         let (directory, policies) = (self.engine.directory(), self.engine.policies());
         let (who, what): (Uid, Uid) = (who.parse().unwrap(), resource.parse().unwrap());
         let keys = (directory.key(&who), policies.action(action), directory.key(&what));
+        let named = policies.check_named(&directory, ((&who).into(), action, (&what).into()), moment(at));
+        let request = AccessRequest::new(who, action, what);
+        let evaluation = policies.evaluate(&*directory, directory.revision(), &request, moment(at)).unwrap();
+        assert_eq!(named, evaluation.ruling(), "{request:?}");
         if let (Some(principal), Some(asked), Some(thing)) = keys {
             let by_key = policies.check(&directory, (principal, &asked, thing), moment(at));
-            let request = AccessRequest::new(who, action, what);
-            let by_name = policies.evaluate(&*directory, directory.revision(), &request, moment(at)).unwrap();
-            assert_eq!(by_key, by_name.ruling(), "{request:?}");
+            assert_eq!(by_key, evaluation.ruling(), "{request:?}");
         }
     }
 

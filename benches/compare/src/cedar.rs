@@ -1,15 +1,16 @@
-//! Cedar: its `Authorizer` on one set of entities that has everything, made once, and one policy, parsed once.
+//! Cedar: its `Authorizer` on one set of entities that has everything, made once, and policies, parsed once.
 //!
 //! A device has a tag for each grant, `company/action`, with the millisecond from which the grant is over. Two models lead
 //! to the name of the tag, as Cedar puts no strings together:
-//! - all in Cedar: an installer has a tag for each action with the name that a grant for the company has, and the context
+//! - a policy for each action: an installer has an attribute for each action with the name that a grant for the company has;
+//! - all in one policy: an installer has a tag for each action with the name that a grant for the company has, and the context
 //!   has the action's name;
 //! - the caller's key: the caller knows each installer's company from a map of its own and puts the name into the context.
 //!   This does a part of the decision outside of Cedar.
 //!
 //! Moments are whole numbers; Cedar's `datetime` would have to be read from text for each question. Names of types are
-//! parsed once, and there is no schema to validate requests by. Both are to Cedar's advantage. One policy for each action,
-//! and a record by action in a tag of the company, were tried and cost as much or more.
+//! parsed once, and there is no schema to validate requests by. Both are to Cedar's advantage. A record by action in
+//! a tag of the company was tried and cost as much or more.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot build its world has nothing to measure")]
 
@@ -20,7 +21,24 @@ use cedar_policy::{
     RestrictedExpression,
 };
 
-use crate::workload::{Grant, INSTALLERS, PERMISSIONS, Query, Workload, company, installer};
+use crate::workload::{Grant, INSTALLERS, NEVER_GIVEN, PERMISSIONS, Query, Workload, company, installer};
+
+const ACTIONS: [&str; 3] = {
+    let [one, other] = PERMISSIONS;
+    [one, other, NEVER_GIVEN]
+};
+
+fn for_each_action() -> String {
+    let policy = |action: &str| {
+        format!(
+            r#"
+permit (principal is Installer, action == Action::"{action}", resource is Device)
+when {{ resource.hasTag(principal.{action}) && context.now < resource.getTag(principal.{action}) }};
+"#
+        )
+    };
+    ACTIONS.map(policy).concat()
+}
 
 const ALL_IN_CEDAR: &str = r#"
 permit (principal is Installer, action, resource is Device)
@@ -92,9 +110,10 @@ impl Facts {
             .flat_map(|number| (0..INSTALLERS).map(move |place| (installer(number, place), company(number))));
         let companies: HashMap<String, String> = people.collect();
         let installers = companies.iter().map(|(installer, company)| {
-            let actions = PERMISSIONS.into_iter().chain(["configure"]);
-            let tags = actions.map(|action| (action.to_owned(), text(key(company, action)))).collect();
-            types.tagged("Installer", installer, tags)
+            let named = ACTIONS.map(|action| (action.to_owned(), text(key(company, action))));
+            let attributes = HashMap::from(named.clone());
+            Entity::new_with_tags(types.uid("Installer", installer), attributes, [], named)
+                .expect("these are plain values")
         });
         let devices = (0..workload.sites()).flat_map(|site| {
             let mut devices: BTreeMap<String, Vec<_>> = BTreeMap::new();
@@ -109,30 +128,35 @@ impl Facts {
         Self { entities, companies }
     }
 
-    /// Answers from the strings, with all facts in Cedar.
+    /// Answers from the strings, with all facts in Cedar and a policy for each action.
+    pub fn policy_for_each_action(&self) -> impl FnMut(usize, &Query) -> bool {
+        self.answers(&for_each_action(), |_| None)
+    }
+
+    /// Answers from the strings, with all facts in Cedar and one policy.
     pub fn all_in_cedar(&self) -> impl FnMut(usize, &Query) -> bool {
-        self.answers(ALL_IN_CEDAR, |query| ("action", query.action.clone()))
+        self.answers(ALL_IN_CEDAR, |query| Some(("action", query.action.clone())))
     }
 
     /// Answers from the strings, with the caller's key.
     pub fn callers_key(&self) -> impl FnMut(usize, &Query) -> bool {
         self.answers(CALLERS_KEY, |query| {
             let company = self.companies.get(&query.principal).map_or("", String::as_str);
-            ("key", key(company, &query.action))
+            Some(("key", key(company, &query.action)))
         })
     }
 
-    fn answers<'a>(
+    fn answers<'a, S: Fn(&Query) -> Option<(&'static str, String)> + 'a>(
         &'a self,
-        policy: &str,
-        said: impl Fn(&Query) -> (&'static str, String) + 'a,
-    ) -> impl FnMut(usize, &Query) -> bool + 'a {
-        let policies: PolicySet = policy.parse().expect("it is Cedar");
+        policies: &str,
+        said: S,
+    ) -> impl FnMut(usize, &Query) -> bool + use<'a, S> {
+        let policies: PolicySet = policies.parse().expect("it is Cedar");
         let (authorizer, types) = (Authorizer::new(), Types::new());
         move |_, query| {
-            let (name, value) = said(query);
+            let said = said(query).map(|(name, value)| (name.to_owned(), text(value)));
             let now = RestrictedExpression::new_long(query.now);
-            let context = [("now".to_owned(), now), (name.to_owned(), text(value))];
+            let context = said.into_iter().chain([("now".to_owned(), now)]);
             let request = Request::new(
                 types.uid(&query.principal_type, &query.principal),
                 uid(&types.action, &query.action),

@@ -10,7 +10,9 @@
 use std::fmt::Debug;
 use std::str::FromStr;
 
-use ::consentry::domain::{Contact, Duration, InstallerPermission, Permission, Role, Scope, SiteKind};
+use ::consentry::domain::{
+    Contact, Duration, InstallerPermission, Permission, Role, Scope, SiteKind, UidRef,
+};
 use ::consentry::{AccessRequest, ActionKey, Engine, EntityKey, Event, Timestamp, Uid};
 
 use crate::frozen::{Frozen, History};
@@ -102,8 +104,18 @@ pub fn engine(workload: Workload) -> Engine {
     Frozen::engine(workload)
 }
 
-/// Answers from the strings: the request is made of them, and the whole answer with its reasons is given.
+/// Answers from the strings.
 pub fn from_strings(engine: &Engine) -> impl FnMut(usize, &Query) -> bool {
+    |_, query| {
+        let principal = UidRef::new(&query.principal_type, &query.principal);
+        let resource = UidRef::new(&query.resource_type, &query.resource);
+        let now = Timestamp::from_millis(query.now);
+        engine.check_named(principal, &query.action, resource, now).is_allowed()
+    }
+}
+
+/// Answers from the strings: a request is made of them, and the whole answer is given, with the policies that decided.
+pub fn with_policies(engine: &Engine) -> impl FnMut(usize, &Query) -> bool {
     |_, query| {
         let [principal, resource] = uids(query);
         let request = AccessRequest::new(principal, &query.action, resource);

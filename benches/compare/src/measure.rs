@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use crate::random::Random;
 use crate::workload::Query;
 
 /// Whether the question with this number, which is this one, is to be allowed.
@@ -39,9 +40,10 @@ impl<'a> Contender<'a> {
     }
 }
 
-/// Has all answer `turn` questions in each round, another contender first in every round. Within a round, no two are asked
-/// the same questions: else one would find in the caches what another on the same facts has just fetched. Microseconds a
-/// check for each contender, by rounds.
+/// Has all answer `turn` questions in each round, in an order that is drawn anew for every round: who comes after whom makes a
+/// difference, as each finds the caches as the one before has left them. Within a round, no two are asked the same questions:
+/// else one would find in the caches what another on the same facts has just fetched. Microseconds a check for each
+/// contender, by rounds.
 pub fn by_turns(
     contenders: &mut [Contender<'_>],
     queries: &[Query],
@@ -50,11 +52,14 @@ pub fn by_turns(
 ) -> Vec<Vec<f64>> {
     let chunks: Vec<&[Query]> = queries.chunks(turn).collect();
     let mut micros = vec![Vec::with_capacity(rounds); contenders.len()];
-    let count = contenders.len();
+    let mut order: Vec<usize> = (0..contenders.len()).collect();
+    let mut random = Random::new(1);
     for round in 0..rounds {
-        for place in 0..count {
-            let number = (round + place) % count;
-            let chunk = (round + number * chunks.len() / count) % chunks.len();
+        for place in (1..order.len()).rev() {
+            order.swap(place, random.below(place + 1));
+        }
+        for number in order.iter().copied() {
+            let chunk = (round + number * chunks.len() / order.len()) % chunks.len();
             let asked = (contenders.get_mut(number), micros.get_mut(number), chunks.get(chunk));
             if let (Some(contender), Some(micros), Some(queries)) = asked {
                 micros.push(contender.turn(chunk * turn, queries));

@@ -13,7 +13,7 @@ pub const DEVICES: usize = 4;
 pub const PERMISSIONS: [&str; 2] = ["liveView", "playback"];
 
 /// What nobody was given.
-const NEVER_GIVEN: &str = "configure";
+pub const NEVER_GIVEN: &str = "configure";
 
 /// Grants on a site.
 pub const GRANTS: usize = DEVICES * PERMISSIONS.len();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::row::{DeviceRow, InstallerRow, SiteRow};
 use super::table::Number;
 use super::{Directory, GrantRow};
-use crate::domain::{CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, SiteId, Uid};
+use crate::domain::{CompanyId, Contact, DeviceId, EndUserId, GrantId, InstallerId, SiteId, Type, UidRef};
 
 /// Something that has an id and a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,15 +20,14 @@ pub(crate) enum Entity {
 }
 
 impl Entity {
-    /// The name of its Cedar type.
-    pub(crate) fn type_name(self) -> &'static str {
+    pub(crate) fn kind(self) -> Type {
         match self {
-            Self::Company(_) => "Company",
-            Self::EndUser(_) => "EndUser",
-            Self::Installer(_) => "Installer",
-            Self::Site(_) => "Site",
-            Self::Device(_) => "Device",
-            Self::Grant(_) => "Grant",
+            Self::Company(_) => Type::Company,
+            Self::EndUser(_) => Type::EndUser,
+            Self::Installer(_) => Type::Installer,
+            Self::Site(_) => Type::Site,
+            Self::Device(_) => Type::Device,
+            Self::Grant(_) => Type::Grant,
         }
     }
 }
@@ -56,8 +55,9 @@ impl Directory {
     /// The key of a company, end user, installer, site, device or grant. `None`: it is something else, or nothing was
     /// ever registered under this id. O(1), as every look-up here.
     #[must_use]
-    pub fn key(&self, uid: &Uid) -> Option<EntityKey> {
-        let entity = self.entity(uid.type_name(), uid.id())?;
+    pub fn key<'a>(&self, uid: impl Into<UidRef<'a>>) -> Option<EntityKey> {
+        let uid = uid.into();
+        let entity = self.entity(Type::named(uid.type_name)?, uid.id)?;
         Some(EntityKey { lineage: self.lineage.0, entity })
     }
 
@@ -66,16 +66,16 @@ impl Directory {
         (key.lineage == self.lineage.0).then_some(key.entity)
     }
 
-    /// What this id of this Cedar type stands for. `None`: such ids have no numbers, or this one was never used.
-    pub(crate) fn entity(&self, type_name: &str, id: &str) -> Option<Entity> {
-        match type_name {
-            "Company" => self.companies.number(id).map(Entity::Company),
-            "EndUser" => self.end_users.number(id).map(Entity::EndUser),
-            "Installer" => self.installers.number(id).map(Entity::Installer),
-            "Site" => self.sites.number(id).map(Entity::Site),
-            "Device" => self.devices.number(id).map(Entity::Device),
-            "Grant" => self.grants.number(id).map(Entity::Grant),
-            _ => None,
+    /// What this id of this type stands for. `None`: such ids have no numbers, or this one was never used.
+    pub(crate) fn entity(&self, kind: Type, id: &str) -> Option<Entity> {
+        match kind {
+            Type::Company => self.companies.number(id).map(Entity::Company),
+            Type::EndUser => self.end_users.number(id).map(Entity::EndUser),
+            Type::Installer => self.installers.number(id).map(Entity::Installer),
+            Type::Site => self.sites.number(id).map(Entity::Site),
+            Type::Device => self.devices.number(id).map(Entity::Device),
+            Type::Grant => self.grants.number(id).map(Entity::Grant),
+            Type::Operator | Type::Invite | Type::PermissionApplication | Type::ResetTicket => None,
         }
     }
 

@@ -14,6 +14,35 @@ pub struct Uid {
     id: Box<str>,
 }
 
+/// An entity's name, borrowed: its type, and its id without quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UidRef<'a> {
+    /// The entity's type, such as `Device`.
+    pub type_name: &'a str,
+    /// The entity's id, such as `cam-7`.
+    pub id: &'a str,
+}
+
+impl<'a> UidRef<'a> {
+    /// The name of an entity of this type with this id.
+    #[must_use]
+    pub fn new(type_name: &'a str, id: &'a str) -> Self {
+        Self { type_name, id }
+    }
+}
+
+impl<'a> From<&'a Uid> for UidRef<'a> {
+    fn from(uid: &'a Uid) -> Self {
+        Self::new(uid.type_name(), uid.id())
+    }
+}
+
+impl From<UidRef<'_>> for Uid {
+    fn from(uid: UidRef<'_>) -> Self {
+        Self::new(uid.type_name, uid.id)
+    }
+}
+
 /// Why a text is not a Cedar entity uid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UidError {

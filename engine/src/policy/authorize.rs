@@ -6,11 +6,11 @@ use super::ask::{Evaluator, Verdict};
 use super::compiled::Failed;
 use super::context::datetime;
 use super::facts::DirectoryFacts;
-use super::slice::{Built, Slice, SliceError, Slicer, Type, uid};
+use super::slice::{Built, Slice, SliceError, Slicer, uid};
 use super::{Environment, Policies};
 use crate::decide::{Authorization, Authorizer, Fact, Question, Resource};
 use crate::directory::Directory;
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, Type};
 
 impl Authorizer for Policies {
     fn authorize(&self, directory: &Directory, question: &Question<'_>, now: Timestamp) -> Authorization {

@@ -1,4 +1,5 @@
-//! Checks by number: for whoever asks about the same people, actions and things again and again.
+//! Checks that answer without the names of policies: of those who are known by number, for whoever asks about the same people,
+//! actions and things again and again; and of those who are known by name.
 
 use std::sync::Arc;
 
@@ -8,10 +9,10 @@ use serde::Serialize;
 use super::ask::Evaluator;
 use super::evaluate::{valid_until, without_forbid};
 use super::facts::{DirectoryFacts, Who};
-use super::slice::{Type, Unknown};
+use super::slice::Unknown;
 use super::{AccessRequest, DenyReason, Environment, Evaluation, Policies};
 use crate::directory::{Directory, EntityKey, Revision};
-use crate::domain::{Permission, Timestamp, Uid};
+use crate::domain::{Permission, Timestamp, Uid, UidRef};
 
 /// An action, to be asked about without its name. It is looked up once; policies that replace those where it was found
 /// know it by its name still.
@@ -90,20 +91,64 @@ impl Policies {
         (principal, action, resource): (EntityKey, &ActionKey, EntityKey),
         now: Timestamp,
     ) -> Ruling {
-        let asked = (principal, action, resource);
-        let ruling = self.check_compiled(directory, asked, now);
+        let who = |key| directory.whose(key).map(Who::Numbered);
+        let asked = (who(principal), action.permission, who(resource));
+        self.ruled(directory, asked, self.kinds_of(action), now, || {
+            let uid = |key| {
+                let entity = directory.whose(key)?;
+                Some(Uid::new(entity.kind().name(), directory.id_of(entity)))
+            };
+            // Nobody and nothing has an id like this.
+            let [principal, resource] =
+                [principal, resource].map(|key| uid(key).unwrap_or_else(|| Uid::new("", "")));
+            AccessRequest::new(principal, &action.name, resource)
+        })
+    }
+
+    /// As [`Policies::check`], of those who are known by name: each is looked up once, and nothing is allocated.
+    #[must_use]
+    pub fn check_named(
+        &self,
+        directory: &Directory,
+        (principal, action, resource): (UidRef<'_>, &str, UidRef<'_>),
+        now: Timestamp,
+    ) -> Ruling {
+        let who = |uid| Who::named(directory, uid);
+        let asked = (who(principal), Permission::named(action), who(resource));
+        self.ruled(directory, asked, self.inner.actions.get(action), now, || {
+            AccessRequest::new(principal.into(), action, resource.into())
+        })
+    }
+
+    /// The ruling of compiled policies, or that of [`Policies::evaluate`] where it takes more than these.
+    fn ruled(
+        &self,
+        directory: &Directory,
+        asked: (Option<Who<'_>>, Option<Permission>, Option<Who<'_>>),
+        kinds: Option<&[Environment]>,
+        now: Timestamp,
+        request: impl Fn() -> AccessRequest,
+    ) -> Ruling {
+        let evaluated = || {
+            let evaluation = self.evaluate(directory, directory.revision(), &request(), now);
+            let failed = |_| Ruling::denied(directory.revision(), DenyReason::PolicyError);
+            evaluation.map_or_else(failed, |evaluation| evaluation.ruling())
+        };
+        let ruling = self.ruled_by_programs(directory, asked, kinds, now);
         debug_assert!(
-            ruling.is_none() || ruling == Some(self.check_by_name(directory, asked, now)),
-            "it makes a difference that {asked:?} are numbers"
+            ruling.is_none() || ruling == Some(evaluated()),
+            "it makes a difference how {:?} is asked",
+            request()
         );
-        ruling.unwrap_or_else(|| self.check_by_name(directory, asked, now))
+        ruling.unwrap_or_else(evaluated)
     }
 
     /// `None`: it takes more than compiled policies.
-    fn check_compiled(
+    fn ruled_by_programs(
         &self,
         directory: &Directory,
-        (principal, action, resource): (EntityKey, &ActionKey, EntityKey),
+        (principal, permission, resource): (Option<Who<'_>>, Option<Permission>, Option<Who<'_>>),
+        kinds: Option<&[Environment]>,
         now: Timestamp,
     ) -> Option<Ruling> {
         if self.evaluator == Evaluator::Cedar {
@@ -111,17 +156,16 @@ impl Policies {
         }
         let revision = directory.revision();
         let deny = |reason| Some(Ruling::denied(revision, reason));
-        let who = |key| directory.whose(key).map(Who::Numbered);
-        let Some(principal) = who(principal) else { return deny(DenyReason::UnknownPrincipal) };
-        let resource = who(resource);
-        let facts = DirectoryFacts::check_of(directory, (principal, action.permission, resource), now);
+        let Some(principal) = principal else { return deny(DenyReason::UnknownPrincipal) };
+        let facts = DirectoryFacts::check_of(directory, (principal, permission, resource), now);
         let (facts, coverage) = match facts {
             Ok(known) => known,
             Err(Unknown::Principal) => return deny(DenyReason::UnknownPrincipal),
             Err(Unknown::Resource) => return deny(DenyReason::UnknownResource),
             Err(Unknown::Facts(_)) => return None,
         };
-        let environment = self.environment_of(action, facts.types())?;
+        let types = facts.types();
+        let environment = kinds?.iter().find(|environment| environment.known_types == types)?;
         if !environment.is_access
             || environment.not_compiled.is_some()
             || environment.declared.asks_for_context()
@@ -143,31 +187,13 @@ impl Policies {
         Some(Ruling { decision: Decision::Allow, valid_until, revision, reason: None })
     }
 
-    fn environment_of(&self, action: &ActionKey, types: [Option<Type>; 2]) -> Option<&Environment> {
+    /// The kinds of questions with this action; `None`: it is gone.
+    fn kinds_of(&self, action: &ActionKey) -> Option<&[Environment]> {
         let (set, place) = action.found;
-        let kinds = if set == self.inner.number {
-            self.inner.actions.at(place)?
+        if set == self.inner.number {
+            self.inner.actions.at(place)
         } else {
-            self.inner.actions.get(&action.name)?
-        };
-        kinds.iter().find(|environment| environment.known_types == types)
-    }
-
-    fn check_by_name(
-        &self,
-        directory: &Directory,
-        (principal, action, resource): (EntityKey, &ActionKey, EntityKey),
-        now: Timestamp,
-    ) -> Ruling {
-        let revision = directory.revision();
-        let deny = |reason| Ruling::denied(revision, reason);
-        let uid =
-            |key| directory.whose(key).map(|entity| Uid::new(entity.type_name(), directory.id_of(entity)));
-        let Some(principal) = uid(principal) else { return deny(DenyReason::UnknownPrincipal) };
-        // Nothing has an id like this.
-        let resource = uid(resource).unwrap_or_else(|| Uid::new("", ""));
-        let request = AccessRequest::new(principal, &action.name, resource);
-        let evaluation = self.evaluate(directory, revision, &request, now);
-        evaluation.map_or_else(|_| deny(DenyReason::PolicyError), |evaluation| evaluation.ruling())
+            self.inner.actions.get(&action.name)
+        }
     }
 }

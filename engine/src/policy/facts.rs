@@ -7,14 +7,14 @@ use records::Reader;
 use super::authorize::resource_type;
 use super::compiled::{Constant, Facts, Failed, Fields, Members, Named, Names, Step, Value};
 use super::load::LEVEL;
-use super::slice::{Type, Unknown};
+use super::slice::Unknown;
 use super::word::{Name, Word};
 use crate::decide::{Fact, Question, Resource};
 use crate::directory::{
     Asking, Coverage, DeviceRow, Directory, Entity, InstallerPermissions, InstallerRow, Number, SiteRow,
 };
 use crate::domain::{
-    Contact, DeviceId, InstallerId, OperatorId, Permission, Principal, SiteId, Timestamp, Uid,
+    Contact, DeviceId, InstallerId, OperatorId, Permission, Principal, SiteId, Timestamp, Type, UidRef,
 };
 
 /// What is known about one question.
@@ -85,17 +85,17 @@ impl PartialEq for Node<'_> {
 
 impl<'a> Who<'a> {
     fn of(directory: &Directory, kind: Type, id: &'a str) -> Self {
-        directory.entity(kind.name(), id).map_or(Self::Text(kind, id), Self::Numbered)
+        directory.entity(kind, id).map_or(Self::Text(kind, id), Self::Numbered)
+    }
+
+    /// Who has this name; `None`: it is of no type that the directory has.
+    pub(super) fn named(directory: &Directory, uid: UidRef<'a>) -> Option<Self> {
+        Some(Self::of(directory, Type::named(uid.type_name)?, uid.id))
     }
 
     fn kind(&self) -> Option<Type> {
         Some(match self {
-            Self::Numbered(Entity::Company(_)) => Type::Company,
-            Self::Numbered(Entity::EndUser(_)) => Type::EndUser,
-            Self::Numbered(Entity::Installer(_)) => Type::Installer,
-            Self::Numbered(Entity::Site(_)) => Type::Site,
-            Self::Numbered(Entity::Device(_)) => Type::Device,
-            Self::Numbered(Entity::Grant(_)) => Type::Grant,
+            Self::Numbered(entity) => entity.kind(),
             Self::Text(kind, _) => *kind,
             Self::Other(_) => return None,
         })
@@ -103,7 +103,7 @@ impl<'a> Who<'a> {
 
     fn type_name(&self) -> &'a str {
         match self {
-            Self::Numbered(entity) => entity.type_name(),
+            Self::Numbered(entity) => entity.kind().name(),
             Self::Text(kind, _) => kind.name(),
             Self::Other(name) => &name.type_name,
         }
@@ -171,10 +171,10 @@ impl<'a> DirectoryFacts<'a> {
     /// The facts for a check, and what grants give the principal on the resource; `None`: grants do not come into it.
     pub(super) fn check(
         directory: &'a Directory,
-        (principal, action, resource): (&'a Uid, &'a str, &'a Uid),
+        (principal, action, resource): (UidRef<'a>, &'a str, UidRef<'a>),
         now: Timestamp,
     ) -> Result<(Self, Option<Coverage>), Unknown> {
-        let who = |uid: &'a Uid| Some(Who::of(directory, Type::named(uid.type_name())?, uid.id()));
+        let who = |uid| Who::named(directory, uid);
         let principal = who(principal).ok_or(Unknown::Principal)?;
         Self::check_of(directory, (principal, Permission::named(action), who(resource)), now)
     }
@@ -383,7 +383,7 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
         self.parent(entity).and_then(place).into_iter().for_each(&mut *found);
         if let Who::Numbered(Entity::Installer(installer)) = entity.who {
             let sites = names.of_type(Type::Site.name()).filter(|(id, _)| {
-                let site = self.directory.entity(Type::Site.name(), id);
+                let site = self.directory.entity(Type::Site, id);
                 matches!(site, Some(Entity::Site(site)) if self.is_assigned(installer, site))
             });
             sites.for_each(|(_, place)| found(place));

@@ -18,9 +18,9 @@ use super::compiled::{self, Compiled};
 use super::declared::Declared;
 use super::depth;
 use super::sight::{Hints, looks_at_the_time};
-use super::slice::Type;
 use super::{Actions, Environment, Evaluator, Inner, Policies};
 use crate::command::Command;
+use crate::domain::Type;
 use crate::ledger::hex;
 
 /// A file, as text.

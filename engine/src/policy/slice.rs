@@ -11,7 +11,7 @@ use super::ask::QuestionFacts;
 use super::sight::Hints;
 use crate::decide::Resource;
 use crate::directory::{Asking, Coverage, Directory, InstallerRecord};
-use crate::domain::{Contact, DeviceId, InstallerId, Principal, SiteId, SiteKind, Timestamp, Uid};
+use crate::domain::{Contact, DeviceId, InstallerId, Principal, SiteId, SiteKind, Timestamp, Type, Uid};
 
 /// Where the facts for a check come from. The directory is one source.
 pub trait EntitySource {
@@ -82,45 +82,12 @@ pub enum Unknown {
     Facts(String),
 }
 
-macro_rules! types {
-    ($($name:ident),*) => {
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(super) enum Type { $($name),* }
+static TYPE_NAMES: LazyLock<Vec<Option<EntityTypeName>>> =
+    LazyLock::new(|| Type::ALL.into_iter().map(|own| own.name().parse().ok()).collect());
 
-        static TYPE_NAMES: LazyLock<Vec<Option<EntityTypeName>>> =
-            LazyLock::new(|| vec![$(stringify!($name).parse().ok()),*]);
-
-        impl Type {
-            fn cedar_name(self) -> Option<EntityTypeName> {
-                TYPE_NAMES.get(self as usize).cloned().flatten()
-            }
-
-            pub(super) fn name(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name)),* }
-            }
-
-            pub(super) fn named(name: &str) -> Option<Self> {
-                match name {
-                    $(stringify!($name) => Some(Self::$name),)*
-                    _ => None,
-                }
-            }
-        }
-    };
+fn cedar_name(own: Type) -> Option<EntityTypeName> {
+    TYPE_NAMES.get(own as usize).cloned().flatten()
 }
-
-types!(
-    Company,
-    Operator,
-    EndUser,
-    Installer,
-    Site,
-    Device,
-    Invite,
-    PermissionApplication,
-    ResetTicket,
-    Grant
-);
 
 /// Why a slice could not be built: an entity that Cedar does not take. Denied, like every error.
 #[derive(Debug)]
@@ -129,7 +96,7 @@ pub(super) struct SliceError(pub(super) String);
 pub(super) type Built<T> = Result<T, SliceError>;
 
 pub(super) fn uid(entity_type: Type, id: &str) -> Built<EntityUid> {
-    let name = entity_type.cedar_name().ok_or_else(|| SliceError(entity_type.name().to_owned()))?;
+    let name = cedar_name(entity_type).ok_or_else(|| SliceError(entity_type.name().to_owned()))?;
     Ok(EntityUid::from_type_name_and_id(name, EntityId::new(id)))
 }
 

@@ -2,9 +2,8 @@
 
 use super::{DirectoryFacts, Node, Set, Who};
 use crate::directory::{Asking, DeviceRow, Entity, InstallerRow, Number, SiteRow};
-use crate::domain::{Contact, DeviceId, InstallerId, SiteId, SiteKind};
+use crate::domain::{Contact, DeviceId, InstallerId, SiteId, SiteKind, Type};
 use crate::policy::compiled::{Members, Value};
-use crate::policy::slice::Type;
 use crate::policy::word::Word;
 
 impl<'a> DirectoryFacts<'a> {

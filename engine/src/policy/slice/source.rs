@@ -55,7 +55,7 @@ impl EntitySource for Directory {
         resource: &'a Uid,
         now: Timestamp,
     ) -> Option<Result<QuestionFacts<'a>, Unknown>> {
-        let facts = DirectoryFacts::check(self, (principal, action, resource), now);
+        let facts = DirectoryFacts::check(self, (principal.into(), action, resource.into()), now);
         Some(facts.map(QuestionFacts::of_directory))
     }
 

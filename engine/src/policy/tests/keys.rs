@@ -1,4 +1,4 @@
-//! Checks by number.
+//! Checks by number, and by name without the names of policies.
 
 use super::*;
 use crate::directory::EntityKey;
@@ -29,6 +29,8 @@ fn alike(policies: &Policies, directory: &Directory, now: Timestamp) -> (usize, 
                 (key(directory, who), policies.action(action).unwrap(), key(directory, what));
             let by_key = policies.check(directory, (who, &action, what), now);
             assert_eq!(by_key, by_name.ruling(), "{request:?}");
+            let named = ((&request.principal).into(), request.action.as_str(), (&request.resource).into());
+            assert_eq!(policies.check_named(directory, named, now), by_name.ruling(), "{request:?}");
             allowed += usize::from(by_key.is_allowed());
             reasons.extend(by_key.reason.filter(|reason| !reasons.contains(reason)));
         }
@@ -154,5 +156,33 @@ fn a_grant_for_a_device_is_none_for_a_site_of_the_same_id() {
         };
         assert!(ask(r#"Device::"villa""#).is_allowed());
         assert_eq!(ask(r#"Site::"villa""#).reason, Some(DenyReason::NoGrant));
+    }
+}
+
+#[test]
+fn who_is_not_registered_is_answered_by_name_alike() {
+    let (policies, directory, now) = (Policies::shipped().unwrap(), villa(), time("2026-01-01T00:00:01Z"));
+    let mut seen = Vec::new();
+    for who in [
+        ("Operator", "root"),
+        ("Operator", "not an id"),
+        ("Installer", "nobody"),
+        ("Robot", "r2"),
+        ("Invite", "i"),
+    ] {
+        for what in
+            [("Device", "cam-7"), ("Device", "nothing"), ("Invite", "i"), ("Ship", "s"), ("Operator", "root")]
+        {
+            for action in ["liveView", "manageSite", "deleteSite", "fly"] {
+                let request = AccessRequest::new(Uid::new(who.0, who.1), action, Uid::new(what.0, what.1));
+                let evaluation = policies.evaluate(&directory, directory.revision(), &request, now).unwrap();
+                let named = ((&request.principal).into(), action, (&request.resource).into());
+                assert_eq!(policies.check_named(&directory, named, now), evaluation.ruling(), "{request:?}");
+                seen.extend(evaluation.reason.filter(|reason| !seen.contains(reason)));
+            }
+        }
+    }
+    for reason in [DenyReason::UnknownPrincipal, DenyReason::UnknownResource, DenyReason::UnknownAction] {
+        assert!(seen.contains(&reason), "{reason:?} is not among {seen:?}");
     }
 }
