@@ -6,7 +6,8 @@
 //! them at random (fixed seed). `evaluation`: AuthZEN, one question in a request. `batch of 50`: AuthZEN, fifty in a
 //! request, each with all of its parts. `ext_authz`: gRPC, with the headers that Envoy sends for a browser's request, who
 //! asks in one of them, the path mapped by a file with five routes. Connections are kept alive; each has one request under
-//! way all the time: 1 or 64 of them.
+//! way all the time: 1 or 64 of them. And `ext_authz` as Envoy sends it: a connection for each of two workers, with 32 requests
+//! under way on it.
 //!
 //! Beside it, the same program with `--constant`, which reads each request and denies it without looking into it: what no
 //! answer over this transport can go below. And `Engine::evaluate` in this process, asked the same questions, its requests
@@ -35,7 +36,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use consentry::{AccessRequest, Engine, Timestamp, Uid};
 use consentry_benches::frozen::Frozen;
 use consentry_benches::is_asked_for;
-use consentry_benches::load::{Turn, checks, posts, woken};
+use consentry_benches::load::{Turn, Ways, checks, posts, woken};
 use consentry_benches::random::Random;
 use consentry_benches::rounds::{Spread, spent};
 use consentry_benches::served::{Served, built};
@@ -59,6 +60,9 @@ const CHECKS: usize = 4_000;
 
 /// Deciding may take this many times what `Engine::evaluate` takes.
 const DECIDING: f64 = 1.5;
+/// Microseconds of the server's processor that a request may take.
+const EVALUATION: f64 = 40.0;
+const EXT_AUTHZ: f64 = 60.0;
 /// A request in the large world may take this many times what it takes in the small one.
 const GROWTH: f64 = 1.25;
 
@@ -188,9 +192,10 @@ impl Place {
         }
     }
 
-    fn load(&self, kind: Kind, connections: usize, at: usize) -> (Turn, f64) {
+    fn load(&self, kind: Kind, ways: Ways, at: usize) -> (Turn, f64) {
         let before = self.served.spent();
         let url = |path: &str| format!("http://127.0.0.1:{}{path}", self.served.http);
+        let connections = ways.connections;
         let turn = match kind {
             Kind::Evaluation => posts(&url("/access/v1/evaluation"), connections, TURN, &self.single, at),
             Kind::Batch => {
@@ -201,7 +206,7 @@ impl Place {
                     true => |_, allowed| !allowed,
                     false => |number, allowed| allowed == is_allowed(number),
                 };
-                checks(self.served.grpc, connections, TURN, &self.envoy, at, expected)
+                checks(self.served.grpc, ways, TURN, &self.envoy, at, expected)
             }
         };
         let spent = self.served.spent().saturating_sub(before);
@@ -249,12 +254,12 @@ fn verdict(spread: &Spread, most: f64) -> String {
     format!("{spread} (required: at most {most}, {verdict})")
 }
 
-fn measure(kind: Kind, name: &str, connections: usize, places: &[Place; 3], here: &mut [Here; 2]) {
+fn measure(kind: Kind, name: &str, ways: Ways, places: &[Place; 3], here: &mut [Here; 2]) {
     let mut measured: [Measured; 3] = Default::default();
     let mut checks: [[Vec<f64>; 2]; 2] = Default::default();
     for round in 0..ROUNDS {
         for (place, measured) in places.iter().zip(&mut measured) {
-            let (turn, micros) = place.load(kind, connections, round * QUESTIONS / ROUNDS);
+            let (turn, micros) = place.load(kind, ways, round * QUESTIONS / ROUNDS);
             measured.turns.push(turn);
             measured.micros.push(micros);
         }
@@ -262,7 +267,7 @@ fn measure(kind: Kind, name: &str, connections: usize, places: &[Place; 3], here
             checks.iter_mut().zip(here.turn()).for_each(|(checks, took)| checks.push(took));
         }
     }
-    println!("\n{name}, {connections} connections");
+    println!("\n{name}, {} connections with {} at once", ways.connections, ways.at_once);
     for (name, measured) in ["constant", "1 k grants", "1 M grants"].iter().zip(&measured) {
         let of = |number: fn(&Turn) -> f64| Spread::of(measured.turns.iter().map(number)).median();
         println!(
@@ -286,6 +291,14 @@ fn measure(kind: Kind, name: &str, connections: usize, places: &[Place; 3], here
                 verdict(&Spread::of_ratios(&deciding, checks), DECIDING),
             );
         }
+    }
+    let most = match kind {
+        Kind::Evaluation => Some(EVALUATION),
+        Kind::ExtAuthz => Some(EXT_AUTHZ),
+        Kind::Batch => None,
+    };
+    if let Some(most) = most {
+        println!("  1 M: µs a request {}", verdict(&Spread::of(large.micros.iter().copied()), most));
     }
     let growth = Spread::of_ratios(&large.micros, &small.micros);
     println!("  1 M ÷ 1 k grants, a request: {}", verdict(&growth, GROWTH));
@@ -317,7 +330,9 @@ fn main() {
     let all = [(Kind::Evaluation, "evaluation"), (Kind::Batch, "batch of 50"), (Kind::ExtAuthz, "ext_authz")];
     for (kind, name) in all {
         for connections in [1, 64] {
-            measure(kind, name, connections, &places, &mut here);
+            measure(kind, name, Ways { connections, at_once: 1 }, &places, &mut here);
         }
     }
+    let envoy = Ways { connections: 2, at_once: 32 };
+    measure(Kind::ExtAuthz, "ext_authz, as Envoy sends it", envoy, &places, &mut here);
 }

@@ -52,15 +52,23 @@ pub fn posts(url: &str, connections: usize, during: Duration, bodies: &Path, at:
     Turn { requests, took: micros(took), median: micros(median), p99: micros(p99) }
 }
 
-/// Asks as Envoy does: so many connections, each with a request under way all the time. Request number `at` is asked
-/// first, and `expected` is told the number of each and whether it was allowed.
+/// How many connections there are, and how many requests are under way on each all the time.
+#[derive(Debug, Clone, Copy)]
+pub struct Ways {
+    /// Connections.
+    pub connections: usize,
+    /// Requests on each.
+    pub at_once: usize,
+}
+
+/// Asks over gRPC, as Envoy does. Request number `at` is asked first, and `expected` is told the number of each and whether it was allowed.
 ///
 /// # Panics
 /// When a request fails.
 #[must_use]
 pub fn checks(
     port: u16,
-    connections: usize,
+    ways: Ways,
     during: Duration,
     requests: &Arc<[CheckRequest]>,
     at: usize,
@@ -70,13 +78,13 @@ pub fn checks(
     let runtime = runtime.expect("there are threads and files enough");
     let asking = async {
         let mut clients = Vec::new();
-        for _ in 0..connections {
+        for _ in 0..ways.connections {
             let endpoint = Channel::from_shared(format!("http://127.0.0.1:{port}")).expect("it is a URL");
             let channel = endpoint.connect().await.expect("the server listens");
-            clients.push(AuthorizationClient::new(channel));
+            clients.extend(vec![AuthorizationClient::new(channel); ways.at_once]);
         }
         let start = now();
-        let each = requests.len() / connections;
+        let each = requests.len() / clients.len();
         let all: Vec<_> = clients
             .into_iter()
             .enumerate()

@@ -74,7 +74,7 @@ pub(super) struct Table<I, R, C = ()> {
     names: Names,
     /// Of all that ever were registered.
     ids: Rows<I>,
-    rows: Rows<R, 16>,
+    rows: Rows<R, 8>,
     rest: Rows<C, 4>,
     count: usize,
 }

@@ -7,7 +7,9 @@ use super::rows::Rows;
 
 /// Bits of a position that say where on its page a text is.
 const BITS: u32 = 10;
-const PAGE: usize = 1 << BITS;
+/// Bytes of a page: with what allocators and counts need, a little less than positions could tell apart. Larger pieces of
+/// memory are dearer to get and to give back.
+const PAGE: usize = 1000;
 
 /// Texts that are added, and never taken out.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +64,7 @@ impl Texts {
             None if at >> BITS == self.full.end() => &self.last,
             None => return None,
         };
-        let (head, rest) = page.0.get(at as usize & (PAGE - 1)..)?.split_first_chunk::<HEAD>()?;
+        let (head, rest) = page.0.get(at as usize & ((1 << BITS) - 1)..)?.split_first_chunk::<HEAD>()?;
         let (number, length) = read(*head)?;
         Some((number, rest.get(..usize::from(length))?))
     }
