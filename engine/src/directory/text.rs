@@ -91,7 +91,7 @@ fn read(head: [u8; HEAD]) -> Option<(u32, u16)> {
     let [BEGIN, bytes @ ..] = head else { return None };
     let all =
         bytes.iter().rev().try_fold(0, |all, byte| (*byte < 0x80).then(|| all << 7 | u64::from(*byte)))?;
-    Some((u32::try_from(all & (1 << 35) - 1).ok()?, u16::try_from(all >> 35).ok()?))
+    Some((u32::try_from(all & ((1 << 35) - 1)).ok()?, u16::try_from(all >> 35).ok()?))
 }
 
 /// Numbers by text.

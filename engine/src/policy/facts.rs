@@ -417,6 +417,7 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other words are no fields of it")]
     fn field(self, record: Record, name: &Name) -> Option<Value<'f, Self>> {
         let moment = |moment: Timestamp| Some(Value::Datetime(moment.millis()));
         match (record, &self.context) {

@@ -68,6 +68,7 @@ pub(super) struct Reader<'f, 'a> {
 
 pub(super) type Found<'f, 'a> = Option<Value<'f, &'f DirectoryFacts<'a>>>;
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other words are no attributes of it")]
 impl<'f, 'a> Reader<'f, 'a> {
     #[inline]
     fn to(&self, entity: Entity) -> Found<'f, 'a> {
