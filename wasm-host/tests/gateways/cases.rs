@@ -47,7 +47,7 @@ pub(crate) const FAULTS: [&str; 21] = [
     // Nobody is answered from then on.
     "panic",
     "response-panic",
-    // The request is sent twice; the response comes apart; the process ends.
+    // The request is sent twice, if the first answer does not end it before; the response comes apart; the process ends.
     "go-on-unasked",
     "response-go-on-unasked",
     "response-local-twice",
@@ -72,6 +72,9 @@ pub(crate) const FAULTS: [&str; 21] = [
     "local-204",
     "local-600",
 ];
+
+/// Where it depends on who is first whether Envoy's upstream gets the same request once or twice.
+pub(crate) const RACES: [&str; 1] = ["go-on-unasked"];
 
 /// What a plugin stopped, and let nobody go on; and what is shorter than it says.
 const HANGING: [&str; 4] =
