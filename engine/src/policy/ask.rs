@@ -2,7 +2,9 @@
 
 use cedar_policy::{Context, Decision, Entities, EntityId, EntityTypeName, EntityUid, PolicySet, Request};
 
-use super::compiled::{self, Added, Answer, Compiled, Constant, EntityTable, Facts, Named, TableFacts, With};
+use super::compiled::{
+    self, Added, Answer, Compiled, Constant, EntityTable, Facts, Named, TableFacts, Value, With,
+};
 use super::evaluate::{AccessRequest, RequestError};
 use super::facts::DirectoryFacts;
 use super::load::name;
@@ -94,7 +96,7 @@ impl<'a> QuestionFacts<'a> {
     fn have(&self, name: &str) -> (bool, bool) {
         fn have<'f, F: Facts<'f>>(facts: F, name: &str) -> (bool, bool) {
             let name = Name::new(name);
-            let has = |entity| matches!(facts.attribute(entity, &name), Ok(Some(_)));
+            let has = |entity| facts.attribute(&entity, &name, &mut Value::Bool(false)) == Ok(true);
             (has(facts.principal()), has(facts.resource()))
         }
         match &self.of {

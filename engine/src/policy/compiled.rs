@@ -14,6 +14,7 @@ mod index;
 mod instruction;
 mod machine;
 mod read;
+mod stack;
 mod table;
 mod term;
 mod value;

@@ -352,12 +352,12 @@ impl<'f, 'a> Facts<'f> for &'f DirectoryFacts<'a> {
     }
 
     #[inline]
-    fn attribute(self, entity: Node<'f>, name: &Name) -> Step<Option<Value<'f, Self>>> {
+    fn attribute(self, entity: &Node<'f>, name: &Name, value: &mut Value<'f, Self>) -> Step<bool> {
         if entity.level >= LEVEL {
             return Err(Failed);
         }
-        let reader = Reader { facts: self, level: entity.level + 1 };
-        Ok(name.word().and_then(|word| reader.attribute(entity.who, word)))
+        let Some(word) = name.word() else { return Ok(false) };
+        Ok(Reader { facts: self, level: entity.level + 1, value }.attribute(&entity.who, word).is_some())
     }
 
     /// The directory has no tags.

@@ -25,6 +25,9 @@ pub(super) fn code(term: &Term) -> Code {
     emitter.code
 }
 
+/// A kind of step that says a place.
+type Placed = fn(At) -> Instruction;
+
 /// A place, or where a list ends that is too long to have places: no jump leads there, and nothing is found there.
 fn place(at: usize) -> At {
     At::try_from(at).unwrap_or(At::MAX)
@@ -43,14 +46,14 @@ impl Emitter {
     }
 
     /// A step to a place that is not known yet.
-    fn jump(&mut self, jump: fn(At) -> Instruction) -> (usize, fn(At) -> Instruction) {
+    fn jump(&mut self, jump: Placed) -> (usize, Placed) {
         let at = self.code.steps.len();
         self.step(jump(0));
         (at, jump)
     }
 
     /// That place is here.
-    fn land(&mut self, (from, jump): (usize, fn(At) -> Instruction)) {
+    fn land(&mut self, (from, jump): (usize, Placed)) {
         let here = place(self.code.steps.len());
         if let Some(step) = self.code.steps.get_mut(from) {
             *step = jump(here);
@@ -76,10 +79,9 @@ impl Emitter {
     fn term(&mut self, term: &Term) {
         match term {
             Term::Constant(constant) => self.constant(constant),
-            Term::Principal => self.push(Instruction::Principal),
-            Term::Resource => self.push(Instruction::Resource),
-            Term::Context => self.push(Instruction::Context),
+            Term::Principal | Term::Resource | Term::Context => self.path(term),
             Term::Fail => self.push(Instruction::Fail),
+            Term::Attribute(..) if begins(term).is_some() => self.path(term),
             Term::Attribute(of, name) => {
                 self.term(of);
                 let name = self.names(std::slice::from_ref(name));
@@ -139,8 +141,15 @@ impl Emitter {
         }
     }
 
+    /// What principal, resource or context leads to, in one step.
+    fn path(&mut self, term: &Term) {
+        let Some((step, path)) = begins(term) else { return };
+        let path = self.names(&path);
+        self.push(step(path));
+    }
+
     /// Each link leads to the end or to the next; the last one is the answer.
-    fn chain(&mut self, links: &[Term], jump: fn(At) -> Instruction) {
+    fn chain(&mut self, links: &[Term], jump: Placed) {
         let Some((last, before)) = links.split_last() else { return };
         let mut ends = Vec::new();
         for link in before {
@@ -154,6 +163,23 @@ impl Emitter {
         }
         ends.into_iter().for_each(|end| self.land(end));
     }
+}
+
+/// From what a chain of attributes begins, if it is principal, resource or context; and its names.
+#[expect(clippy::wildcard_enum_match_arm, reason = "nothing else is there from the beginning")]
+fn begins(term: &Term) -> Option<(Placed, Vec<Box<str>>)> {
+    let (mut rest, mut path) = (term, Vec::new());
+    while let Term::Attribute(of, name) = rest {
+        path.push(name.clone());
+        rest = of;
+    }
+    path.reverse();
+    Some(match rest {
+        Term::Principal => (Instruction::Principal, path),
+        Term::Resource => (Instruction::Resource, path),
+        Term::Context => (Instruction::Context, path),
+        _ => return None,
+    })
 }
 
 /// What a term of constants comes to; `None`: it fails.

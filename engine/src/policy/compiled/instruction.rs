@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::constant::Constant;
+use super::value::{Failed, Step};
 use crate::policy::word::Name;
 
 /// A policy's conditions as a flat list of steps on a stack of values. It ends with one value, a Boolean: whether the
@@ -24,12 +25,12 @@ pub(super) type At = u32;
 /// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Instruction {
-    /// Puts the principal on the stack.
-    Principal,
-    /// Puts the resource on the stack.
-    Resource,
-    /// Puts the context on the stack.
-    Context,
+    /// Puts what a path of attributes leads to from the principal; of no attributes, the principal itself.
+    Principal(At),
+    /// The same from the resource.
+    Resource(At),
+    /// The same from the context.
+    Context(At),
     /// Puts a constant on the stack.
     Constant(At),
     /// Takes an entity or record, puts its attribute.
@@ -162,8 +163,18 @@ impl Code {
         self.names.get(at as usize).map_or(&[], |names| names)
     }
 
+    /// As [`Self::names_at`], failing where there are none, not even no names.
+    pub(super) fn path_at(&self, at: At) -> Step<&[Name]> {
+        self.names.get(at as usize).map(|names| &**names).ok_or(Failed)
+    }
+
     pub(super) fn name_at(&self, at: At) -> Option<&Name> {
         self.names_at(at).first()
+    }
+
+    /// A path as it is written down after where it begins.
+    fn path(&self, at: At) -> String {
+        self.names_at(at).iter().map(|name| format!(".{}", &**name)).collect()
     }
 
     /// Names as they are written down.
@@ -179,7 +190,10 @@ impl fmt::Display for Code {
         for (at, step) in self.steps.iter().enumerate() {
             write!(f, "{at:4}  ")?;
             match step {
-                I::Principal | I::Resource | I::Context | I::Truth | I::Fail => writeln!(f, "{step:?}")?,
+                I::Truth | I::Fail => writeln!(f, "{step:?}")?,
+                I::Principal(path) => writeln!(f, "Principal{}", self.path(*path))?,
+                I::Resource(path) => writeln!(f, "Resource{}", self.path(*path))?,
+                I::Context(path) => writeln!(f, "Context{}", self.path(*path))?,
                 I::Constant(at) => match self.constants.get(*at as usize) {
                     Some(constant) => writeln!(f, "Constant {constant}")?,
                     None => writeln!(f, "Constant ?")?,

@@ -2,6 +2,7 @@
 
 use super::constant::{Constant, Ip};
 use super::instruction::{Binary, Code, Instruction, Unary};
+use super::stack::Stack;
 use super::value::{Facts, Failed, Fields, Members, Step, Value};
 use crate::policy::word::Name;
 
@@ -23,43 +24,6 @@ struct Work<'a, F: Facts<'a>> {
     facts: F,
     /// The values of sets and records that the program put together.
     built: Vec<Value<'a, F>>,
-}
-
-/// The values that a program is working on.
-struct Stack<'s, 'a, F: Facts<'a>> {
-    values: &'s mut [Value<'a, F>],
-    height: usize,
-}
-
-impl<'a, F: Facts<'a>> Stack<'_, 'a, F> {
-    #[inline]
-    fn push(&mut self, value: Value<'a, F>) -> Step<()> {
-        *self.values.get_mut(self.height).ok_or(Failed)? = value;
-        self.height += 1;
-        Ok(())
-    }
-
-    /// The last value. Where it lies: a value that is copied while it has just been written in parts is waited for.
-    fn pop(&mut self) -> Step<&Value<'a, F>> {
-        self.height = self.height.checked_sub(1).ok_or(Failed)?;
-        self.values.get(self.height).ok_or(Failed)
-    }
-
-    /// The last two values, the last one second.
-    fn pop_two(&mut self) -> Step<[&Value<'a, F>; 2]> {
-        match self.take(2)? {
-            [first, second] => Ok([first, second]),
-            _ => Err(Failed),
-        }
-    }
-
-    /// The last `count` values, the last one last.
-    fn take(&mut self, count: usize) -> Step<&[Value<'a, F>]> {
-        let from = self.height.checked_sub(count).ok_or(Failed)?;
-        let taken = self.values.get(from..self.height).ok_or(Failed)?;
-        self.height = from;
-        Ok(taken)
-    }
 }
 
 impl<'a, F: Facts<'a>> Machine<'a, F> {
@@ -90,28 +54,32 @@ impl<'a, F: Facts<'a>> Machine<'a, F> {
 
 impl<'a, F: Facts<'a>> Work<'a, F> {
     fn run(&mut self, code: &'a Code, values: &mut [Value<'a, F>]) -> Step<Value<'a, F>> {
-        let mut stack = Stack { values, height: 0 };
+        let mut stack = Stack::new(values);
         let mut next = 0;
         // INVARIANT: every jump goes forward, so that each step is done once at most.
         while let Some(step) = code.steps.get(next) {
             next += 1;
             match step {
-                Instruction::Principal => stack.push(Value::Entity(self.facts.principal()))?,
-                Instruction::Resource => stack.push(Value::Entity(self.facts.resource()))?,
-                Instruction::Context => stack.push(Value::Record(self.facts.context()))?,
+                Instruction::Principal(path) => {
+                    self.follow_entity(self.facts.principal(), code.path_at(*path)?, stack.next()?)?;
+                }
+                Instruction::Resource(path) => {
+                    self.follow_entity(self.facts.resource(), code.path_at(*path)?, stack.next()?)?;
+                }
+                Instruction::Context(path) => {
+                    let context = Value::Record(self.facts.context());
+                    self.follow(&context, code.path_at(*path)?, stack.next()?)?;
+                }
                 Instruction::Constant(at) => {
                     let constant = code.constants.get(*at as usize).ok_or(Failed)?;
                     stack.push(Value::of(constant, self.facts))?;
                 }
                 Instruction::Attribute(name) => {
-                    let of = stack.pop()?;
-                    let name = code.name_at(*name).ok_or(Failed)?;
-                    let Ok(Some(value)) = self.attribute(of, name) else { return Err(Failed) };
-                    stack.push(value)?;
+                    let of = *stack.pop()?;
+                    self.follow(&of, code.path_at(*name)?, stack.next()?)?;
                 }
                 Instruction::Has(path) => {
-                    let of = stack.pop()?;
-                    let has = self.has(of, code.names_at(*path))?;
+                    let has = self.leads(stack.pop()?, code.names_at(*path), &mut Value::Bool(false))?;
                     stack.push(Value::Bool(has))?;
                 }
                 Instruction::Is(type_name) => {
@@ -172,11 +140,16 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
         Ok(from)
     }
 
+    /// Puts an attribute or a field into `value`; `false`: there is none, and `value` is as it was.
     #[inline]
-    fn attribute(&self, of: &Value<'a, F>, name: &Name) -> Step<Option<Value<'a, F>>> {
+    fn attribute(&self, of: &Value<'a, F>, name: &Name, value: &mut Value<'a, F>) -> Step<bool> {
         match of {
-            Value::Entity(entity) => self.facts.attribute(*entity, name),
-            Value::Record(fields) => Ok(self.field(fields, name)),
+            Value::Entity(entity) => self.facts.attribute(entity, name, value),
+            Value::Record(fields) => {
+                let Some(field) = self.field(fields, name) else { return Ok(false) };
+                *value = field;
+                Ok(true)
+            }
             Value::Bool(_)
             | Value::Long(_)
             | Value::Text(_)
@@ -188,14 +161,41 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
         }
     }
 
-    fn has(&self, of: &Value<'a, F>, path: &[Name]) -> Step<bool> {
-        let Some((first, rest)) = path.split_first() else { return Ok(true) };
-        let mut found = self.attribute(of, first)?;
-        for name in rest {
-            let Some(value) = found else { break };
-            found = self.attribute(&value, name)?;
+    /// Puts what a path leads to into `value`.
+    #[inline]
+    fn follow(&self, of: &Value<'a, F>, path: &[Name], value: &mut Value<'a, F>) -> Step<()> {
+        there(self.leads(of, path, value)?)
+    }
+
+    /// The same from an entity.
+    #[inline]
+    fn follow_entity(&self, of: F::Entity, path: &[Name], value: &mut Value<'a, F>) -> Step<()> {
+        match path {
+            [] => {
+                *value = Value::Entity(of);
+                Ok(())
+            }
+            [last] => there(self.facts.attribute(&of, last, value)?),
+            [first, rest @ ..] => {
+                let mut between = Value::Bool(false);
+                there(self.facts.attribute(&of, first, &mut between)? && self.leads(&between, rest, value)?)
+            }
         }
-        Ok(found.is_some())
+    }
+
+    /// As [`Self::follow`]; `false`: it leads nowhere. As deep as the path is long.
+    fn leads(&self, of: &Value<'a, F>, path: &[Name], value: &mut Value<'a, F>) -> Step<bool> {
+        match path {
+            [] => {
+                *value = *of;
+                Ok(true)
+            }
+            [last] => self.attribute(of, last, value),
+            [first, rest @ ..] => {
+                let mut between = Value::Bool(false);
+                Ok(self.attribute(of, first, &mut between)? && self.leads(&between, rest, value)?)
+            }
+        }
     }
 
     fn field(&self, fields: &Fields<'a, F::Record>, name: &Name) -> Option<Value<'a, F>> {
@@ -374,6 +374,11 @@ impl<'a, F: Facts<'a>> Work<'a, F> {
         }
         Ok(found)
     }
+}
+
+/// Fails on what is not there.
+fn there(is_there: bool) -> Step<()> {
+    if is_there { Ok(()) } else { Err(Failed) }
 }
 
 /// How two numbers, moments or spans are to each other.

@@ -102,9 +102,11 @@ impl<'a> Facts<'a> for TableFacts<'a> {
         *entity.type_name == *type_name
     }
 
-    fn attribute(self, entity: &'a Named, name: &Name) -> Step<Option<Value<'a, Self>>> {
-        let value = self.table.get(entity).and_then(|known| find(&known.attributes, name));
-        Ok(value.map(|value| Value::of(value, self)))
+    fn attribute(self, entity: &&'a Named, name: &Name, value: &mut Value<'a, Self>) -> Step<bool> {
+        let found = self.table.get(entity).and_then(|known| find(&known.attributes, name));
+        let Some(found) = found else { return Ok(false) };
+        *value = Value::of(found, self);
+        Ok(true)
     }
 
     fn tag(self, entity: &'a Named, name: &str) -> Step<Option<Value<'a, Self>>> {

@@ -35,8 +35,9 @@ pub(crate) trait Facts<'a>: Copy {
     fn is_named(self, entity: Self::Entity, name: &Named) -> bool;
     /// Whether the entity is of this type.
     fn is_of_type(self, entity: Self::Entity, type_name: &str) -> bool;
-    /// An attribute; `None`: there is none of this name, or no such entity.
-    fn attribute(self, entity: Self::Entity, name: &Name) -> Step<Option<Value<'a, Self>>>;
+    /// Puts an attribute into `value`; `false`: there is none of this name, or no such entity, and `value` is as it was.
+    /// It is put where it is to lie, as values are large to be passed on.
+    fn attribute(self, entity: &Self::Entity, name: &Name, value: &mut Value<'a, Self>) -> Step<bool>;
     /// A tag; `None`: there is none of this name, or no such entity.
     fn tag(self, entity: Self::Entity, name: &str) -> Step<Option<Value<'a, Self>>>;
     /// Whether the first is in the second, which is another.

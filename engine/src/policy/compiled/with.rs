@@ -54,11 +54,15 @@ impl<'f, F: Facts<'f>> Facts<'f> for With<'f, F> {
         self.facts.is_of_type(entity, type_name)
     }
 
-    fn attribute(self, entity: F::Entity, name: &Name) -> Step<Option<Value<'f, Self>>> {
-        Ok(match self.facts.attribute(entity, name)? {
-            Some(value) => Some(value.carried()),
-            None => self.added(entity, name).map(|value| Value::of(value, self)),
-        })
+    fn attribute(self, entity: &F::Entity, name: &Name, value: &mut Value<'f, Self>) -> Step<bool> {
+        let mut own = Value::Bool(false);
+        if self.facts.attribute(entity, name, &mut own)? {
+            *value = own.carried();
+            return Ok(true);
+        }
+        let Some(added) = self.added(*entity, name) else { return Ok(false) };
+        *value = Value::of(added, self);
+        Ok(true)
     }
 
     fn tag(self, entity: F::Entity, name: &str) -> Step<Option<Value<'f, Self>>> {

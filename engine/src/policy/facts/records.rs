@@ -43,10 +43,9 @@ impl<'a> DirectoryFacts<'a> {
             Who::Numbered(Entity::Device(_)) | Who::Text(Type::Device, _) => Word::Site,
             Who::Numbered(_) | Who::Text(..) | Who::Other(_) => return None,
         };
-        match (Reader { facts: self, level: entity.level + 1 }).attribute(entity.who, parent) {
-            Some(Value::Entity(parent)) => Some(parent),
-            _ => None,
-        }
+        let mut value = Value::Bool(false);
+        Reader { facts: self, level: entity.level + 1, value: &mut value }.attribute(&entity.who, parent)?;
+        if let Value::Entity(parent) = value { Some(parent) } else { None }
     }
 
     /// The contacts of an end user, if it is registered or to be.
@@ -60,60 +59,73 @@ impl<'a> DirectoryFacts<'a> {
 }
 
 /// What can be read off one entity.
-pub(super) struct Reader<'f, 'a> {
+pub(super) struct Reader<'v, 'f, 'a> {
     pub(super) facts: &'f DirectoryFacts<'a>,
     /// The level of the entities that its attributes lead to.
     pub(super) level: u32,
+    /// Where to put what was read.
+    pub(super) value: &'v mut Value<'f, &'f DirectoryFacts<'a>>,
 }
 
-pub(super) type Found<'f, 'a> = Option<Value<'f, &'f DirectoryFacts<'a>>>;
+/// `None`: there is nothing like that, and nothing was put anywhere.
+type Read = Option<()>;
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "all other words are no attributes of it")]
-impl<'f, 'a> Reader<'f, 'a> {
+impl<'f, 'a> Reader<'_, 'f, 'a> {
     #[inline]
-    fn to(&self, entity: Entity) -> Found<'f, 'a> {
-        Some(Value::Entity(Node { who: Who::Numbered(entity), level: self.level }))
+    fn put(self, value: Value<'f, &'f DirectoryFacts<'a>>) -> Read {
+        *self.value = value;
+        Some(())
     }
 
     #[inline]
-    fn to_named(&self, kind: Type, id: &'f str) -> Found<'f, 'a> {
+    fn put_entity(self, entity: Entity) -> Read {
+        let level = self.level;
+        self.put(Value::Entity(Node { who: Who::Numbered(entity), level }))
+    }
+
+    #[inline]
+    fn put_named(self, kind: Type, id: &'f str) -> Read {
         let who = Who::of(self.facts.directory, kind, id);
-        Some(Value::Entity(Node { who, level: self.level }))
+        let level = self.level;
+        self.put(Value::Entity(Node { who, level }))
     }
 
     #[inline]
-    pub(super) fn attribute(&self, who: Who<'f>, name: Word) -> Found<'f, 'a> {
+    pub(super) fn attribute(self, who: &Who<'f>, name: Word) -> Read {
         let directory = self.facts.directory;
-        match who {
+        match *who {
             Who::Numbered(Entity::Installer(number)) => {
                 let row = self.facts.installer(number)?;
                 match name {
-                    Word::Company => self.to(Entity::Company(row.company)),
-                    Word::Role => Some(Value::Text(row.role.name())),
-                    Word::Permissions => Some(Value::Set(Members::Fact(Set::Permissions(row.permissions)))),
-                    Word::Contacts => directory.installer_contacts(number).map(contacts_of),
+                    Word::Company => self.put_entity(Entity::Company(row.company)),
+                    Word::Role => self.put(Value::Text(row.role.name())),
+                    Word::Permissions => {
+                        self.put(Value::Set(Members::Fact(Set::Permissions(row.permissions))))
+                    }
+                    Word::Contacts => self.put(contacts_of(directory.installer_contacts(number)?)),
                     _ => None,
                 }
             }
             Who::Numbered(Entity::Site(_)) | Who::Text(Type::Site, _) => self.of_site(who, name),
             Who::Numbered(Entity::Device(_)) | Who::Text(Type::Device, _) => self.of_device(who, name),
             Who::Numbered(Entity::EndUser(_)) | Who::Text(Type::EndUser, _) => {
-                let contacts = self.facts.contacts(who)?;
-                (name == Word::Contacts).then(|| contacts_of(contacts))
+                let contacts = self.facts.contacts(*who)?;
+                if name == Word::Contacts { self.put(contacts_of(contacts)) } else { None }
             }
             Who::Numbered(Entity::Grant(number)) => {
                 let row = directory.grant_row(number)?;
                 match name {
-                    Word::Site => self.to(Entity::Site(row.site)),
-                    Word::Company => self.to(Entity::Company(row.company)),
-                    Word::Permission => Some(Value::Text(row.permission.name())),
+                    Word::Site => self.put_entity(Entity::Site(row.site)),
+                    Word::Company => self.put_entity(Entity::Company(row.company)),
+                    Word::Permission => self.put(Value::Text(row.permission.name())),
                     _ => None,
                 }
             }
             Who::Text(Type::Invite, id) => {
                 let record = directory.invite(id)?;
                 match name {
-                    Word::Contact => Some(Value::Text(record.contact.as_str())),
+                    Word::Contact => self.put(Value::Text(record.contact.as_str())),
                     _ => self.of_asking(&record.asking, name),
                 }
             }
@@ -123,8 +135,8 @@ impl<'f, 'a> Reader<'f, 'a> {
             Who::Text(Type::ResetTicket, id) => {
                 let record = directory.ticket(id)?;
                 match name {
-                    Word::Device => self.to_named(Type::Device, record.device.as_str()),
-                    Word::Mode => Some(Value::Text(record.mode.name())),
+                    Word::Device => self.put_named(Type::Device, record.device.as_str()),
+                    Word::Mode => self.put(Value::Text(record.mode.name())),
                     _ => self.of_asking(&record.asking, name),
                 }
             }
@@ -133,52 +145,52 @@ impl<'f, 'a> Reader<'f, 'a> {
     }
 
     #[inline]
-    fn of_site(&self, who: Who<'f>, name: Word) -> Found<'f, 'a> {
-        if let Some((_, asking)) = self.facts.site_that_was.filter(|(own, _)| *own == who) {
+    fn of_site(self, who: &Who<'f>, name: Word) -> Read {
+        if let Some((_, asking)) = self.facts.site_that_was.filter(|(own, _)| own == who) {
             return match name {
-                Word::Company => self.to_named(Type::Company, asking.company.as_str()),
-                Word::Kind => Some(Value::Text(SiteKind::Normal.name())),
-                Word::DisableServiceAccepted => Some(Value::Bool(false)),
+                Word::Company => self.put_named(Type::Company, asking.company.as_str()),
+                Word::Kind => self.put(Value::Text(SiteKind::Normal.name())),
+                Word::DisableServiceAccepted => self.put(Value::Bool(false)),
                 _ => None,
             };
         }
-        let Who::Numbered(Entity::Site(number)) = who else { return None };
+        let Who::Numbered(Entity::Site(number)) = *who else { return None };
         let row = self.facts.site(number)?;
         match name {
-            Word::Company => self.to(Entity::Company(row.company)),
-            Word::Kind => Some(Value::Text(row.kind.name())),
-            Word::DisableServiceAccepted => Some(Value::Bool(row.disable_service)),
-            Word::Owner => self.to(Entity::EndUser(row.owner?)),
+            Word::Company => self.put_entity(Entity::Company(row.company)),
+            Word::Kind => self.put(Value::Text(row.kind.name())),
+            Word::DisableServiceAccepted => self.put(Value::Bool(row.disable_service)),
+            Word::Owner => self.put_entity(Entity::EndUser(row.owner?)),
             _ => None,
         }
     }
 
     #[inline]
-    fn of_device(&self, who: Who<'f>, name: Word) -> Found<'f, 'a> {
-        if let Some((_, asking)) = self.facts.device_that_was.filter(|(own, _)| *own == who) {
+    fn of_device(self, who: &Who<'f>, name: Word) -> Read {
+        if let Some((_, asking)) = self.facts.device_that_was.filter(|(own, _)| own == who) {
             return match name {
-                Word::Site => self.to_named(Type::Site, asking.site.as_str()),
-                Word::SupportsPasswordReset => Some(Value::Bool(false)),
+                Word::Site => self.put_named(Type::Site, asking.site.as_str()),
+                Word::SupportsPasswordReset => self.put(Value::Bool(false)),
                 _ => None,
             };
         }
-        let Who::Numbered(Entity::Device(number)) = who else { return None };
+        let Who::Numbered(Entity::Device(number)) = *who else { return None };
         let row = self.facts.device(number)?;
         match name {
-            Word::Site => self.to(Entity::Site(row.site)),
-            Word::SupportsPasswordReset => Some(Value::Bool(row.supports_password_reset)),
+            Word::Site => self.put_entity(Entity::Site(row.site)),
+            Word::SupportsPasswordReset => self.put(Value::Bool(row.supports_password_reset)),
             _ => None,
         }
     }
 
     #[inline]
-    fn of_asking(&self, asking: &'f Asking, name: Word) -> Found<'f, 'a> {
+    fn of_asking(self, asking: &'f Asking, name: Word) -> Read {
         match name {
-            Word::Site => self.to_named(Type::Site, asking.site.as_str()),
-            Word::Company => self.to_named(Type::Company, asking.company.as_str()),
-            Word::AskerContacts => Some(contacts_of(&asking.asker_contacts)),
+            Word::Site => self.put_named(Type::Site, asking.site.as_str()),
+            Word::Company => self.put_named(Type::Company, asking.company.as_str()),
+            Word::AskerContacts => self.put(contacts_of(&asking.asker_contacts)),
             Word::Asker if self.facts.directory.asker_is_there(asking) => {
-                self.to_named(Type::Installer, asking.asker.as_str())
+                self.put_named(Type::Installer, asking.asker.as_str())
             }
             _ => None,
         }

@@ -21,7 +21,7 @@ macro_rules! every {
 }
 
 every!(STEPS: Instruction {
-    Principal, Resource, Context, Constant(0), Attribute(0), Has(0), Is(0), Like(0), Unary(Unary::Not),
+    Principal(0), Resource(0), Context(0), Constant(0), Attribute(0), Has(0), Is(0), Like(0), Unary(Unary::Not),
     Binary(Binary::Equal), Truth, And(0), Or(0), Unless(0), Jump(0), Set(0), Record(0), Fail,
 });
 
@@ -154,11 +154,18 @@ fn faults_of(kind: Instruction) -> Vec<Fault> {
         Fault::new(kind, name, replacement)
     };
     match kind {
-        I::Principal => vec![always("the resource", &[I::Resource])],
-        I::Resource => vec![always("the principal", &[I::Principal])],
-        I::Context => {
-            vec![fault("an empty one", |code, _, _| vec![constant(code, Constant::record(Vec::new()))])]
-        }
+        I::Principal(_) => vec![
+            fault("the resource's", |_, step, _| vec![I::Resource(names_at(step))]),
+            fault("all but the last of the path", |code, step, _| vec![I::Principal(shorter(code, step))]),
+        ],
+        I::Resource(_) => vec![
+            fault("the principal's", |_, step, _| vec![I::Principal(names_at(step))]),
+            fault("all but the last of the path", |code, step, _| vec![I::Resource(shorter(code, step))]),
+        ],
+        I::Context(_) => vec![
+            fault("an empty one's", |code, step, _| of_nothing(code, step)),
+            fault("all but the last of the path", |code, step, _| vec![I::Context(shorter(code, step))]),
+        ],
         I::Constant(_) => constants().iter().map(|of| other_constant(kind, of)).collect(),
         I::Attribute(_) => vec![
             fault("another", |code, step, _| {
@@ -348,11 +355,37 @@ fn names(code: &mut Code, names: &[Box<str>]) -> At {
     At::try_from(code.names.len() - 1).unwrap()
 }
 
-fn name_of(code: &Code, step: Instruction) -> Vec<Box<str>> {
-    let (Instruction::Attribute(at) | Instruction::Has(at) | Instruction::Record(at)) = step else {
+fn names_at(step: Instruction) -> At {
+    let (Instruction::Principal(at)
+    | Instruction::Resource(at)
+    | Instruction::Context(at)
+    | Instruction::Attribute(at)
+    | Instruction::Has(at)
+    | Instruction::Record(at)) = step
+    else {
         unreachable!("a step with names")
     };
-    code.names_at(at).iter().map(|name| (**name).into()).collect()
+    at
+}
+
+fn name_of(code: &Code, step: Instruction) -> Vec<Box<str>> {
+    code.names_at(names_at(step)).iter().map(|name| (**name).into()).collect()
+}
+
+/// The path without its last name.
+fn shorter(code: &mut Code, step: Instruction) -> At {
+    let mut path = name_of(code, step);
+    path.pop();
+    names(code, &path)
+}
+
+/// The same path from an empty record.
+fn of_nothing(code: &mut Code, step: Instruction) -> Vec<Instruction> {
+    let mut steps = vec![constant(code, Constant::record(Vec::new()))];
+    for name in name_of(code, step) {
+        steps.push(Instruction::Attribute(names(code, &[name])));
+    }
+    steps
 }
 
 fn pattern(
