@@ -6,6 +6,7 @@
 
 mod apply;
 mod coverage;
+mod ends;
 mod entity;
 mod grants;
 mod ids;
@@ -39,6 +40,7 @@ use crate::domain::{
 };
 use crate::lifecycle::grant::GrantState;
 use coverage::Covers;
+use ends::Ends;
 use entity::Lineage;
 use grants::Grants;
 use row::{DeviceRest, InstallerRest, SiteRest};
@@ -85,12 +87,12 @@ pub struct Directory {
     applications: Map<ApplicationId, ApplicationRecord>,
     tickets: Map<TicketId, TicketRecord>,
     /// What was asked for and time will end, by the minute in which it will.
-    due: Minutes<Item>,
+    due: Minutes,
     /// The grants that time will end.
-    ends: Minutes<Number<GrantId>>,
+    ends: Ends,
 }
 
-type Minutes<T> = rpds::RedBlackTreeMapSync<i64, Set<T>>;
+type Minutes = rpds::RedBlackTreeMapSync<i64, Set<Item>>;
 
 impl Directory {
     /// The revision up to which events are folded in.
@@ -268,10 +270,9 @@ impl Directory {
         let over = |end: Option<Timestamp>| end.is_some_and(|end| now.has_reached(end));
         let asked = self.due.range(..=bucket(now)).flat_map(|(_, minute)| minute.iter());
         let mut items: Vec<Item> = asked.filter(|item| over(self.end_of(item))).cloned().collect();
-        let grants = self.ends.range(..=bucket(now)).flat_map(|(_, minute)| minute.iter()).copied();
         let ended =
             |grant: &Number<GrantId>| over(self.grants.get(*grant).and_then(|row| row.state().ends_at()));
-        items.extend(self.grant_ids(grants.filter(ended)).into_iter().map(Item::Grant));
+        items.extend(self.grant_ids(self.ends.until(now).filter(ended)).into_iter().map(Item::Grant));
         items.sort();
         items
     }

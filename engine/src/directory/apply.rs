@@ -1,7 +1,6 @@
 //! The one way in which a directory changes.
 
 use std::collections::BTreeSet;
-use std::hash::Hash;
 
 use super::coverage::{Covers, End};
 use super::grants::GrantRow;
@@ -381,7 +380,7 @@ impl Directory {
             covers.add(row.company, row.permission, number, row.end, at);
         }
         if let Some(end) = row.end.moment() {
-            schedule(&mut self.ends, number, end);
+            self.ends.add(number, end);
         }
         Ok(())
     }
@@ -401,7 +400,7 @@ impl Directory {
             covers.remove(number);
         }
         if let Some(end) = row.end.moment() {
-            unschedule(&mut self.ends, &number, end);
+            self.ends.count_off(end);
         }
         Ok(())
     }
@@ -431,7 +430,7 @@ impl Directory {
     }
 }
 
-pub(super) fn schedule<T: Hash + Eq + Clone>(minutes: &mut Minutes<T>, item: T, end: Timestamp) {
+fn schedule(minutes: &mut Minutes, item: Item, end: Timestamp) {
     let minute = bucket(end);
     if let Some(items) = minutes.get_mut(&minute) {
         items.insert(item);
@@ -442,7 +441,7 @@ pub(super) fn schedule<T: Hash + Eq + Clone>(minutes: &mut Minutes<T>, item: T, 
     }
 }
 
-fn unschedule<T: Hash + Eq + Clone>(minutes: &mut Minutes<T>, item: &T, end: Timestamp) {
+fn unschedule(minutes: &mut Minutes, item: &Item, end: Timestamp) {
     let minute = bucket(end);
     if let Some(items) = minutes.get_mut(&minute) {
         items.remove(item);

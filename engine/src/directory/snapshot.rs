@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::apply::schedule;
 use super::grants::GrantRow;
 use super::record::{ApplicationRecord, InviteRecord, TicketRecord};
 use super::row::{DeviceRest, DeviceRow, InstallerRest, InstallerRow, SiteRest, SiteRow};
@@ -147,7 +146,7 @@ impl Facts {
         for (id, row) in self.grants {
             let number = directory.grants.add(id.as_str(), row).ok()?;
             if let Some(end) = row.state().ends_at() {
-                schedule(&mut directory.ends, number, end);
+                directory.ends.add(number, end);
             }
         }
         directory.restore_asked(self.invites, self.applications, self.tickets);
