@@ -44,7 +44,7 @@ Exit status: 0 all bounds are met, or there is no valgrind; 1 one is missed; 2 n
 /// a closure in it: callgrind stops counting where it begins.
 const COUNTED: &str = "--toggle-collect=*counted_loop*";
 
-/// What there is to count. A bound is what was measured and 15 % more. It is there so that a change that makes decisions
+/// What there is to count. A bound is what was measured and about an eighth more. It is there so that a change that makes decisions
 /// dearer is seen; one that is worth it moves the bound in the same commit.
 const CASES: [Case; 8] = [
     Case { name: "by key, allow", way: Way::ByKey, action: ALLOWED, bound: Some(5_350) },
