@@ -11,6 +11,7 @@ mod entity;
 mod grants;
 mod ids;
 mod index;
+mod list;
 mod record;
 mod row;
 mod rows;

@@ -1,7 +1,7 @@
 //! The grants that time will end, by the minute in which it will.
 
 use super::bucket;
-use super::rows::Rows;
+use super::list::List;
 use super::table::Number;
 use crate::domain::{GrantId, Timestamp};
 
@@ -14,7 +14,7 @@ pub(super) struct Ends {
 
 #[derive(Debug, Clone, Default)]
 struct Minute {
-    grants: Rows<Number<GrantId>>,
+    grants: List<Number<GrantId>>,
     /// How many of them are left to end. INVARIANT: not 0.
     left: u32,
 }
@@ -27,8 +27,7 @@ impl Ends {
             self.minutes.insert_mut(minute, Minute::default());
         }
         if let Some(minute) = self.minutes.get_mut(&minute) {
-            minute.grants.set(minute.grants.end(), grant);
-            minute.left += 1;
+            minute.left += u32::from(minute.grants.push(grant).is_some());
         }
     }
 
@@ -46,7 +45,7 @@ impl Ends {
     /// of them may be over, some may have to wait for the end of the minute.
     pub(super) fn until(&self, now: Timestamp) -> impl Iterator<Item = Number<GrantId>> {
         let minutes = self.minutes.range(..=bucket(now));
-        minutes.flat_map(|(_, minute)| minute.grants.iter().map(|(_, grant)| *grant))
+        minutes.flat_map(|(_, minute)| minute.grants.iter().copied())
     }
 }
 

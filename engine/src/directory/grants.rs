@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::coverage::End;
-use super::rows::Rows;
+use super::list::List;
 use super::table::{FULL, Number};
 use super::text::{Names, Position};
 use crate::domain::{CompanyId, DeviceId, EndUserId, GrantId, Permission, SiteId};
@@ -12,7 +12,7 @@ use crate::lifecycle::grant::GrantState;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Grants {
     names: Names,
-    rows: Rows<GrantRow>,
+    rows: List<GrantRow>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ impl GrantRow {
 
 impl Grants {
     pub(super) fn len(&self) -> usize {
-        self.rows.end() as usize
+        self.rows.len() as usize
     }
 
     pub(super) fn number(&self, id: &str) -> Option<Number<GrantId>> {
@@ -94,14 +94,14 @@ impl Grants {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Number<GrantId>, &GrantRow)> {
-        self.rows.iter().filter_map(|(place, row)| Some((Number::at(place)?, row)))
+        (0..).zip(self.rows.iter()).filter_map(|(place, row)| Some((Number::at(place)?, row)))
     }
 
     /// Adds a grant whose id is new.
     pub(super) fn add(&mut self, id: &str, row: GrantRow) -> Result<Number<GrantId>, String> {
-        let number = Number::at(self.rows.end()).ok_or(FULL)?;
+        let number = Number::at(self.rows.len()).ok_or(FULL)?;
         let id = self.names.add(id, number.place()).ok_or(FULL)?;
-        self.rows.set(number.place(), GrantRow { id, ..row });
+        self.rows.push(GrantRow { id, ..row }).ok_or(FULL)?;
         Ok(number)
     }
 }
