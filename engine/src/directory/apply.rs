@@ -214,6 +214,7 @@ impl Directory {
                 self.move_application(application, ApplicationEvent::Cancel, here)?
             }
             Event::GrantMade { grant, company, site, permission, scope, until } => {
+                self.fetch_named(grant, company, site, scope.device());
                 let place = self.known_site(site)?;
                 let owner = self.sites.row(place).and_then(|site| site.owner);
                 let owner = owner.ok_or_else(|| format!("site `{site}` has no owner"))?;
@@ -256,6 +257,16 @@ impl Directory {
             Event::ResetFailed { ticket } => self.move_ticket(ticket, TicketEvent::Fail, here)?,
         }
         Ok(())
+    }
+
+    /// Sends for what finds all that a grant names at once: among a million, each would be waited for in turn.
+    fn fetch_named(&self, grant: &GrantId, company: &CompanyId, site: &SiteId, device: Option<&DeviceId>) {
+        self.sites.fetch(site.as_str());
+        if let Some(device) = device {
+            self.devices.fetch(device.as_str());
+        }
+        self.companies.fetch(company.as_str());
+        self.grants.fetch(grant.as_str());
     }
 
     fn known_company(&self, company: &CompanyId) -> Result<Number<CompanyId>, String> {

@@ -81,6 +81,11 @@ impl Grants {
         Number::at(self.names.number(id)?)
     }
 
+    /// Sends for what finds a grant ([`Names::fetch`]).
+    pub(super) fn fetch(&self, id: &str) {
+        self.names.fetch(id);
+    }
+
     pub(super) fn get(&self, grant: Number<GrantId>) -> Option<&GrantRow> {
         self.rows.get(grant.place())
     }

@@ -102,6 +102,11 @@ impl<I: AsRef<str>, R, C> Table<I, R, C> {
         Number::at(self.names.number(id)?)
     }
 
+    /// Sends for what finds an id ([`Names::fetch`]).
+    pub(super) fn fetch(&self, id: &str) {
+        self.names.fetch(id);
+    }
+
     /// The id of this number.
     pub(super) fn id(&self, number: Number<I>) -> Option<&I> {
         self.ids.get(number.place())

@@ -110,6 +110,11 @@ impl Names {
         Some(number)
     }
 
+    /// Sends for what finds a text ([`Index::fetch`]).
+    pub(super) fn fetch(&self, text: &str) {
+        self.index.fetch(text);
+    }
+
     /// Adds a text that has no number yet; `None`: there is no room.
     pub(super) fn add(&mut self, text: &str, number: u32) -> Option<Position> {
         let at = self.texts.add(number, text)?;
