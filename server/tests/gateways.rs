@@ -128,19 +128,18 @@ impl World {
     fn with(kind: Kind, more: &[&str]) -> Self {
         let configs = repository().join("tests/gateways");
         let config = configs.join("consentry.toml");
-        let grpc = format!("listen.grpc=127.0.0.1:{}", free_port());
-        let arguments = ["--config", config.to_str().unwrap(), "--listen", "127.0.0.1:0", "--set", &grpc];
-        let server = Server::start(&[&arguments, more].concat());
+        let anywhere = ["--listen", "127.0.0.1:0", "--set", "listen.grpc=127.0.0.1:0"];
+        let (server, grpc) =
+            Server::with_grpc(&[&["--config", config.to_str().unwrap()], &anywhere[..], more].concat());
         let upstream = Upstream::start();
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
-        let grpc = grpc.rsplit(':').next().unwrap();
         let on_ports = |file: &str| {
             let text = fs::read_to_string(configs.join(file)).unwrap();
             text.replace("10000", &port.to_string())
                 .replace("9000", &upstream.port.to_string())
                 .replace("8181", &server.port.to_string())
-                .replace("8182", grpc)
+                .replace("8182", &grpc.to_string())
         };
         let mut command = Command::new(kind.program().unwrap());
         match kind {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,15 +20,14 @@ const MAPPING: &str = "[[route]]\npath = \"/open\"\nopen = true\n";
 
 /// A server, and its port for gRPC.
 fn server(folder: &Path, more: &str) -> (Server, u16) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     fs::write(folder.join("mapping.toml"), MAPPING).unwrap();
     let config = folder.join("consentry.toml");
     let text = format!(
-        "[listen]\nhttp = \"127.0.0.1:0\"\ngrpc = \"127.0.0.1:{port}\"\n[ledger]\nmemory = true\n\
+        "[listen]\nhttp = \"127.0.0.1:0\"\ngrpc = \"127.0.0.1:0\"\n[ledger]\nmemory = true\n\
          [gateway]\nmapping = \"mapping.toml\"\n{more}"
     );
     fs::write(&config, text).unwrap();
-    (Server::start(&["--config", config.to_str().unwrap()]), port)
+    Server::with_grpc(&["--config", config.to_str().unwrap()])
 }
 
 fn check(path: &str, body: &str) -> CheckRequest {

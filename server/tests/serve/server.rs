@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
@@ -43,6 +43,20 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 
 impl Server {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::spoken_to(arguments).0
+    }
+
+    /// One that is configured to listen for gRPC, too, and its port for that.
+    pub(crate) fn with_grpc(arguments: &[&str]) -> (Self, u16) {
+        let (server, mut out) = Self::spoken_to(arguments);
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening grpc ").unwrap();
+        (server, address.rsplit(':').next().unwrap().parse().unwrap())
+    }
+
+    /// One that listens for HTTP, and what it is about to print.
+    fn spoken_to(arguments: &[&str]) -> (Self, BufReader<ChildStdout>) {
         let mut child = command(arguments).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
@@ -59,7 +73,7 @@ impl Server {
             }
             said.push_str(&line);
         };
-        Self { child, port, said, token: None }
+        (Self { child, port, said, token: None }, out)
     }
 
     /// The certification scenario's fixture.
