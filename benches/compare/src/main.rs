@@ -7,13 +7,16 @@
 //! are right when they are what plain arithmetic says, and nothing is timed before all contenders have answered all
 //! questions so.
 //!
-//! **Contenders.** Each has its facts in the form that is natural to it, with a policy that says the same:
+//! **Contenders.** Each has its facts in the form that is natural to it. The first three and the last decide by the policies
+//! that come with Consentry; the others have one rule that gives the same answers to these questions:
 //! - `consentry`: `Engine::check_named` with the policies that come with it;
 //! - `consentry, with policies`: `Engine::evaluate`, whose answer names the policies that decided, which no other's does;
 //! - `consentry, by key`: `Engine::check`, keys looked up before, which no other contender has;
 //! - `regorus RVM`: Rego as bytecode over one document (`regorus.rs`);
 //! - `cedar-policy`: over one set of entities with tags, one policy for each action; one policy for all of them; and that with a
-//!   key that the caller puts together (`cedar.rs`).
+//!   key that the caller puts together (`cedar.rs`);
+//! - `cedar-policy, shipped policies`: over one set of entities as the schema has them, with the caller's own map of grants
+//!   (`shipped.rs`): the same rules on both sides.
 //!
 //! **Figures.** Medians with quartiles over rounds in which all take turns with 1,000 questions each, in an order that is
 //! drawn anew for every round; ratios are taken in each round. A turn is long, as the one before it has filled the caches
@@ -34,6 +37,7 @@ mod plot;
 #[path = "../../src/random.rs"]
 mod random;
 mod regorus;
+mod shipped;
 #[path = "../../src/spread.rs"]
 mod spread;
 mod workload;
@@ -66,7 +70,7 @@ const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const BOUNDED: usize = 100_000;
 
 /// How many times the cost of `consentry` these have, at the least.
-const BOUNDS: [(&str, f64); 3] = [(REGORUS, 3.0), (CEDAR, 8.0), (CEDAR_ONE, 8.0)];
+const BOUNDS: [(&str, f64); 4] = [(REGORUS, 3.0), (CEDAR, 8.0), (CEDAR_ONE, 8.0), (CEDAR_SHIPPED, 8.0)];
 
 /// So many contenders are Consentry's.
 const OURS: usize = 3;
@@ -75,6 +79,7 @@ const CONSENTRY: &str = "consentry";
 const REGORUS: &str = "regorus RVM";
 const CEDAR: &str = "cedar-policy";
 const CEDAR_ONE: &str = "cedar-policy, one policy";
+const CEDAR_SHIPPED: &str = "cedar-policy, shipped policies";
 
 /// Rounds, and with `--quick`; questions in a turn.
 const ROUNDS: usize = 41;
@@ -119,7 +124,7 @@ impl Options {
 /// Median, quartiles and ratios of one size.
 fn report(grants: usize, names: &[&'static str], micros: &[Vec<f64>]) {
     for (name, micros) in names.iter().zip(micros) {
-        println!("  {name:<28} {:.2}", Spread::of(micros.iter().copied()));
+        println!("  {name:<30} {:.2}", Spread::of(micros.iter().copied()));
     }
     let Some(ours) = micros.first() else { return };
     for (name, theirs) in names.iter().zip(micros).skip(OURS) {
@@ -130,7 +135,7 @@ fn report(grants: usize, names: &[&'static str], micros: &[Vec<f64>]) {
             format!(" (required: at least {bound}, {verdict})")
         });
         let what = format!("{name} / {CONSENTRY}");
-        println!("  {what:<40} {ratio:.2}{}", verdict.unwrap_or_default());
+        println!("  {what:<42} {ratio:.2}{}", verdict.unwrap_or_default());
     }
 }
 
@@ -141,6 +146,7 @@ fn measured(grants: usize, rounds: usize) -> Result<Vec<(&'static str, f64)>, St
     let engine = consentry::engine(workload);
     let rego = regorus::Facts::of(workload);
     let entities = cedar::Facts::of(workload);
+    let same_rules = shipped::Facts::of(workload);
     let mut contenders = vec![
         Contender::new(CONSENTRY, consentry::from_strings(&engine)),
         Contender::new("consentry, with policies", consentry::with_policies(&engine)),
@@ -149,6 +155,7 @@ fn measured(grants: usize, rounds: usize) -> Result<Vec<(&'static str, f64)>, St
         Contender::new(CEDAR, entities.policy_for_each_action()),
         Contender::new(CEDAR_ONE, entities.all_in_cedar()),
         Contender::new("cedar-policy, caller's key", entities.callers_key()),
+        Contender::new(CEDAR_SHIPPED, same_rules.answers()),
     ];
     for contender in &mut contenders {
         match contender.mismatches(&queries) {

@@ -26,13 +26,16 @@ const BOTTOM: f64 = 400.0;
 /// Between two labels, at the least.
 const LABEL: f64 = 17.0;
 
-/// A colour for light backgrounds and one for dark ones, and dashes.
-const LOOKS: [(&str, &str, &str); 5] = [
+/// A colour for light backgrounds and one for dark ones, and dashes. No two lines look alike: as many as contenders.
+const LOOKS: [(&str, &str, &str); 8] = [
     ("#0b62c4", "#6cb1ff", ""),
     ("#0b62c4", "#6cb1ff", "5 4"),
+    ("#0b62c4", "#6cb1ff", "1.5 3"),
     ("#b54708", "#ffa657", ""),
     ("#7a3fb5", "#d2a8ff", ""),
     ("#7a3fb5", "#d2a8ff", "5 4"),
+    ("#7a3fb5", "#d2a8ff", "1.5 3"),
+    ("#1a7f37", "#56d364", ""),
 ];
 
 /// What lies between two powers on one axis, and where on the page.
