@@ -14,7 +14,7 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-const WIDTH: f64 = 820.0;
+const WIDTH: f64 = 850.0;
 const HEIGHT: f64 = 470.0;
 
 /// The edges of the area that has the lines.
